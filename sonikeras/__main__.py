@@ -1,0 +1,5 @@
+"""`python -m sonikeras` is `sonikeras`."""
+
+from sonikeras.cli import main
+
+main()

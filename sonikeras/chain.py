@@ -1,0 +1,197 @@
+"""The signal chain as plain functions on arrays: image -> audio -> spectrogram -> picture, and the image heard back."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from sonikeras import pictures, spectrograms
+from sonikeras.config import SonificationConfig, as_config
+from sonikeras.engines import magnitudes_to_audio
+from sonikeras.images import to_gray
+from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
+from sonikeras.sounds import check_audio
+
+
+def sonify(
+    image: np.ndarray, config: str | SonificationConfig = "study", *, seed: int = 0, engine: str = "auto"
+) -> np.ndarray:
+    """Turns an image into sound: reads it as the magnitudes of a spectrogram and finds audio that has them.
+
+    The image's rows become frequencies, low ones below, its columns moments, its brightness loudness; colours are
+    reduced to brightness. The initial phase is random, decided by `seed` and the pixels: the same image and seed give
+    the same sound, here as in `sonikeras.dataset`, and different images do not share a phase.
+
+    Args:
+        image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
+        config: Preset or `SonificationConfig`. Defaults to `"study"`.
+        seed: Integer of at least 0. Defaults to 0.
+        engine: String, `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
+
+    Returns:
+        float32 array `[samples]` at `config.sample_rate`; 65,024 samples, 2.95 s, with the presets.
+
+    Raises:
+        ValueError: `image` is not such an array, or a name is unknown.
+
+    References:
+        Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2), 1984.
+        Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> audio = sonikeras.sonify(np.eye(64, dtype="uint8") * 255)
+        >>> audio.shape, audio.dtype
+        ((65024,), dtype('float32'))
+    """
+    config = as_config(config)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
+    gray = to_gray(image)
+    content = hashlib.sha256(repr(gray.shape).encode() + gray.tobytes()).digest()
+    rng = np.random.default_rng([int(seed), int.from_bytes(content[:8], "little")])
+    return magnitudes_to_audio(image_to_magnitudes(gray, config=config), config, rng=rng, engine=engine)
+
+
+def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
+    """The spectrogram of a sound, with the config's analysis window.
+
+    Args:
+        audio: float array `[samples]`, mono, at `config.sample_rate`.
+        config: Preset or `SonificationConfig`. Defaults to `"study"`.
+
+    Returns:
+        float32 array `[bins, frames]` of levels in dB, lowest frequency first. 0 dB is the loudest bin, or with
+        `reference="absolute"` white.
+
+    Raises:
+        ValueError: `audio` is not such an array, or not finite.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> sonikeras.spectrogram(np.sin(np.arange(22050) * 0.3).astype("float32")).shape
+        (1025, 44)
+    """
+    db = audio_to_db(check_audio(audio), as_config(config))
+    return np.ascontiguousarray(ops.convert_to_numpy(db).T)
+
+
+def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
+    """The picture of a sound's spectrogram, as the study's classifiers see it.
+
+    Args:
+        audio: float array `[samples]`, mono, at `config.sample_rate`.
+        config: Preset or `SonificationConfig`. Defaults to `"study"`.
+
+    Returns:
+        uint8 array `[height, width, 3]`, low frequencies below; the config's `picture_size`.
+
+    Raises:
+        ValueError: `audio` is not such an array, or not finite.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> sonikeras.picture(np.sin(np.arange(22050) * 0.3).astype("float32")).shape
+        (600, 1200, 3)
+    """
+    config = as_config(config)
+    drawn = db_to_picture(audio_to_db(check_audio(audio), config), config)
+    return np.rint(ops.convert_to_numpy(drawn)).astype(np.uint8)
+
+
+def desonify(
+    audio: np.ndarray, config: str | SonificationConfig = "study", *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The image heard back: analyses a sound with the window that it was made with, and reads magnitudes as brightness.
+
+    A magnitude of 1 is white: with `reference="max"` the image comes back as bright as it can be, with `"absolute"` as
+    bright as it was. A sound that was made louder or softer on its way comes back brighter or darker.
+
+    Args:
+        audio: float array `[samples]` that `sonify` made.
+        config: The preset or `SonificationConfig` that it was made with. Defaults to `"study"`.
+        size: `(height, width)` to resize to. Defaults to `(bins, frames)`, the size in which it was sonified.
+
+    Returns:
+        uint8 array `[height, width]`.
+
+    Raises:
+        ValueError: `audio` is not such an array, or not finite.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> audio = sonikeras.sonify(np.eye(64, dtype="uint8") * 255, "matched")
+        >>> sonikeras.desonify(audio, "matched", size=(64, 64)).shape
+        (64, 64)
+    """
+    config = as_config(config)
+    power = spectrograms.stft_power(
+        check_audio(audio),
+        frame_length=config.frame_length,
+        frame_step=config.frame_step,
+        fft_length=config.fft_length,
+        window=config.window,
+    )
+    magnitudes = ops.convert_to_numpy(spectrograms.power_to_amplitude(power)).T
+    return magnitudes_to_image(magnitudes, size=size)
+
+
+def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
+    """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
+    power = spectrograms.stft_power(
+        audio,
+        frame_length=config.analysis_frame_length,
+        frame_step=config.analysis_frame_step,
+        fft_length=config.analysis_fft_length,
+        window=config.window,
+    )
+    reference: str | float = "max" if config.reference == "max" else 1.0
+    return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
+
+
+def db_to_picture(
+    db: Any,
+    config: SonificationConfig,
+    *,
+    image_size: tuple[int, int] | None = None,
+    shorter_side: int | None = None,
+    interpolation: str = "bilinear",
+) -> Any:
+    """Pictures `[..., height, width, 3]` in 0..255 of levels `[..., frames, bins]`, as tensors.
+
+    They are drawn in the config's way and size, and resized and cropped as `sonikeras.pictures.canvas` says.
+    """
+    rows, columns = _canvas(db.shape[-2], db.shape[-1], config, image_size, shorter_side, interpolation)
+    return pictures.draw(
+        db,
+        rows=rows,
+        columns=columns,
+        colormap=config.colormap,
+        scale=config.picture_scale,
+        top_db=config.top_db,
+        stretch=config.drawing == "specshow",
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _canvas(
+    frames: int,
+    bins: int,
+    config: SonificationConfig,
+    image_size: tuple[int, int] | None,
+    shorter_side: int | None,
+    interpolation: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    return pictures.canvas(
+        frames,
+        bins,
+        size=config.picture_size,
+        drawing=config.drawing,
+        image_size=image_size,
+        shorter_side=shorter_side,
+        interpolation=interpolation,
+    )

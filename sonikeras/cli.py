@@ -1,0 +1,124 @@
+"""The command line: `sonikeras sonify | picture | desonify | prepare | info`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command. Errors of the user's are one line on stderr and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"sonikeras: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("sonikeras: interrupted")
+
+
+def _sonify(options: argparse.Namespace) -> None:
+    import sonikeras
+
+    image = sonikeras.read_image(options.image)
+    audio = sonikeras.sonify(image, options.config, seed=options.seed, engine=options.engine)
+    sonikeras.write_audio(options.audio, audio, options.config)
+
+
+def _picture(options: argparse.Namespace) -> None:
+    import sonikeras
+    from sonikeras.images import write_image
+
+    write_image(options.image, sonikeras.picture(*sonikeras.read_audio(options.audio, options.config)))
+
+
+def _desonify(options: argparse.Namespace) -> None:
+    import sonikeras
+    from sonikeras.images import write_image
+
+    audio, config = sonikeras.read_audio(options.audio, options.config)
+    write_image(options.image, sonikeras.desonify(audio, config, size=options.size))
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    import sonikeras
+
+    names = ("data_dir", "classes", "images_per_class", "config", "engine", "seed", "on_error")
+    skipped = sonikeras.prepare(options.name, options.directory, **{name: getattr(options, name) for name in names})
+    for path in skipped:
+        print(f"left out: {path}")
+
+
+def _info(options: argparse.Namespace) -> None:
+    import platform
+    from importlib.metadata import version
+
+    import sonikeras
+    from sonikeras.cache import default_directory
+    from sonikeras.engines import resolve_engine
+
+    rows = {
+        "sonikeras": sonikeras.__version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("keras", "tensorflow", "librosa", "numpy")},
+        "presets": ", ".join(sonikeras.presets()),
+        "engines": f"{', '.join(sonikeras.engines())} (auto: {resolve_engine('auto')})",
+        "data sets": ", ".join(sonikeras.data_sets()),
+        "backbones": ", ".join(sonikeras.models.backbones()),
+        "heads": ", ".join(sonikeras.models.heads()),
+        "cache": default_directory(),
+    }
+    for name, value in rows.items():
+        print(f"{name:10} {value}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.lower().split("x")
+    if int(width) < 1 or int(height) < 1:
+        raise ValueError(text)
+    return int(height), int(width)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sonikeras", description="Images as sounds, sounds as pictures.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    preset = "preset of the signal chain: study, matched"
+    carried = f"{preset}; default: the one in the file, or study"
+
+    add = commands.add_parser("sonify", help="turn an image into a sound")
+    add.add_argument("image", help="PNG, JPEG, BMP, GIF or WebP file")
+    add.add_argument("audio", help="WAV or FLAC file to write")
+    add.add_argument("--config", default="study", help=f"{preset}; default: study")
+    add.add_argument("--seed", type=int, default=0, help="decides the random initial phase; default: 0")
+    add.add_argument("--engine", default="auto", help="default: auto")
+    add.set_defaults(run=_sonify)
+
+    add = commands.add_parser("picture", help="draw the spectrogram picture of a sound")
+    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("image", help="image file to write")
+    add.add_argument("--config", help=carried)
+    add.set_defaults(run=_picture)
+
+    add = commands.add_parser("desonify", help="turn a sound back into the image that it was made of")
+    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("image", help="image file to write")
+    add.add_argument("--config", help=carried)
+    add.add_argument("--size", type=_size, metavar="WxH", help="pixels; default: frames x bins, as it was sonified")
+    add.set_defaults(run=_desonify)
+
+    add = commands.add_parser("prepare", help="write the sounds and pictures of a data set into class folders")
+    add.add_argument("name", nargs="?", help="c2, c4, c10 or c15; not needed with --data-dir")
+    add.add_argument("directory", help="folder to write to: DIRECTORY/{train,test}/<class>/")
+    add.add_argument("--data-dir", help="folder <class>/* or {train,test}/<class>/* of images")
+    add.add_argument("--classes", nargs="+", help="names of the classes to take")
+    add.add_argument("--images-per-class", type=int, help="at most so many, a fifth of them for testing")
+    add.add_argument("--config", default="study", help=f"{preset}; default: study")
+    add.add_argument("--engine", default="auto", help="default: auto")
+    add.add_argument("--seed", type=int, default=42, help="default: 42")
+    add.add_argument("--on-error", default="raise", choices=["raise", "skip"], help="default: raise")
+    add.set_defaults(run=_prepare)
+
+    add = commands.add_parser("info", help="print versions, engines, presets and folders")
+    add.set_defaults(run=_info)
+    return parser

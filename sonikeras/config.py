@@ -1,0 +1,220 @@
+"""Every default of the signal chain, in one frozen and validated place."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+WINDOWS = ("hann", "hamming", "blackman", "bartlett", "cosine", "boxcar")
+IMAGE_INTERPOLATIONS = ("bilinear", "area")
+REFERENCES = ("max", "absolute")
+PICTURE_SCALES = ("db", "amplitude")
+DRAWINGS = ("specshow", "resize")
+
+# What each preset changes of the defaults, which are the study's.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "study": {},
+    "matched": {
+        "image_interpolation": "area",
+        "reference": "absolute",
+        "analysis_fft_length": 1024,
+        "analysis_frame_length": 1024,
+        "analysis_frame_step": 512,
+        "picture_scale": "amplitude",
+        "picture_size": (512, 512),
+        "drawing": "resize",
+        "colormap": "gray",
+    },
+}
+
+
+def _sound(default: Any) -> Any:
+    """A field that decides what a sound is, as opposed to how it is analysed and drawn."""
+    return dataclasses.field(default=default, metadata={"sound": True})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SonificationConfig:
+    """The signal chain: image to magnitudes to audio to spectrogram to picture.
+
+    Frozen, validated and hashable. Two configs are equal when all fields are. `SonificationConfig()` is the preset
+    `"study"`; `preset("matched")` analyses with the synthesis window and draws amplitudes, so that the picture shows
+    the image as it was.
+
+    Args:
+        sample_rate: Integer, samples a second of the sound. Defaults to 22050.
+        frames: Integer of at least 2, columns that the image is resized to: time steps. Defaults to 128.
+        fft_length: Even integer, size of the synthesis transform. The image is resized to `fft_length // 2 + 1` rows:
+            frequency bins. Defaults to 1024.
+        frame_length: Integer, length of the synthesis window in samples. Defaults to 1024.
+        frame_step: Integer, samples from one frame to the next. Defaults to 512.
+        window: String, the window of synthesis and analysis, periodic: one of `"hann"`, `"hamming"`, `"blackman"`,
+            `"bartlett"`, `"cosine"`, `"boxcar"`. Defaults to `"hann"`.
+        image_interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"` (each pixel counts).
+            Defaults to `"bilinear"`.
+        reference: `"max"`: magnitudes are relative to the image's brightest pixel and levels to the sound's loudest
+            bin; `"absolute"`: white is 1, or 0 dB, in every image. Defaults to `"max"`.
+        top_db: Positive float, range of magnitudes and levels in dB; what is lower is raised to it. Defaults to 80.
+        iterations: Integer, iterations of Griffin-Lim. Defaults to 32.
+        momentum: Float in 0..1, of fast Griffin-Lim. 0 is the algorithm of 1984. Defaults to 0.99.
+        analysis_fft_length: Even integer, size of the transform that the spectrogram is made with. Defaults to 2048.
+        analysis_frame_length: Integer, its window's length in samples. Defaults to 2048.
+        analysis_frame_step: Integer, its step in samples. Defaults to 512.
+        picture_scale: `"db"` or `"amplitude"`: what the colours of the picture are proportional to. Defaults to `"db"`.
+        picture_size: `(height, width)` of the picture in pixels. Defaults to (600, 1200).
+        drawing: `"specshow"` (as matplotlib draws `librosa.display.specshow`: the nearest cell, colours stretched from
+            the lowest level to the highest) or `"resize"` (antialiased, fixed range). Defaults to `"specshow"`.
+        colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
+
+    Raises:
+        ValueError: A field breaks its rule; the message gives the rule, the allowed values and what was received.
+
+    Example:
+        >>> from sonikeras import SonificationConfig
+        >>> config = SonificationConfig.preset("study")
+        >>> config.bins, config.frames, config.samples
+        (513, 128, 65024)
+        >>> config.replace(iterations=64).iterations
+        64
+    """
+
+    sample_rate: int = _sound(22050)
+    frames: int = _sound(128)
+    fft_length: int = _sound(1024)
+    frame_length: int = _sound(1024)
+    frame_step: int = _sound(512)
+    window: str = _sound("hann")
+    image_interpolation: str = _sound("bilinear")
+    reference: str = _sound("max")
+    top_db: float = _sound(80.0)
+    iterations: int = _sound(32)
+    momentum: float = _sound(0.99)
+    analysis_fft_length: int = 2048
+    analysis_frame_length: int = 2048
+    analysis_frame_step: int = 512
+    picture_scale: str = "db"
+    picture_size: tuple[int, int] = (600, 1200)
+    drawing: str = "specshow"
+    colormap: str = "magma"
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "fft_length", "frame_length", "frame_step", "iterations"):
+            _check_integer(name, getattr(self, name), minimum=1)
+        _check_integer("frames", self.frames, minimum=2)
+        for name in ("analysis_fft_length", "analysis_frame_length", "analysis_frame_step"):
+            _check_integer(name, getattr(self, name), minimum=1)
+        for prefix in ("", "analysis_"):
+            fft, frame, step = (getattr(self, prefix + n) for n in ("fft_length", "frame_length", "frame_step"))
+            if fft % 2:
+                raise ValueError(f"`{prefix}fft_length` must be even. Received: {prefix}fft_length={fft}")
+            if not step <= frame <= fft:
+                raise ValueError(
+                    f"`{prefix}frame_step` <= `{prefix}frame_length` <= `{prefix}fft_length` must hold. "
+                    f"Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, {prefix}fft_length={fft}"
+                )
+        _check_choice("window", self.window, WINDOWS)
+        _check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
+        _check_choice("reference", self.reference, REFERENCES)
+        _check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
+        _check_choice("drawing", self.drawing, DRAWINGS)
+        _check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
+        _check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
+        # Numbers that are equal must hash equally: 80 and 80.0 are the same config.
+        object.__setattr__(self, "top_db", float(self.top_db))
+        object.__setattr__(self, "momentum", float(self.momentum))
+        size = self.picture_size
+        if not isinstance(size, tuple | list) or len(size) != 2:
+            raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={size!r}")
+        for value in size:
+            _check_integer("picture_size", value, minimum=1)
+        object.__setattr__(self, "picture_size", tuple(size))
+        if not isinstance(self.colormap, str) or not self.colormap:
+            raise ValueError(f"`colormap` must be a matplotlib colormap's name. Received: colormap={self.colormap!r}")
+
+    @classmethod
+    def preset(cls, name: str) -> SonificationConfig:
+        """The config of that name: `"study"` (the published chain) or `"matched"`.
+
+        Raises:
+            ValueError: There is no such preset.
+        """
+        _check_choice("preset", name, presets())
+        return cls(**_PRESETS[name])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SonificationConfig:
+        """The config that `to_dict` gave. Fields that are left out take their defaults.
+
+        Raises:
+            ValueError: A field is unknown or breaks its rule.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ValueError(f"Unknown config fields. Allowed values: {known}. Received: {unknown}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, as values that JSON has."""
+        return dataclasses.asdict(self) | {"picture_size": list(self.picture_size)}
+
+    def replace(self, **changes: Any) -> SonificationConfig:
+        """A copy with some fields changed, validated again."""
+        return self.from_dict(self.to_dict() | changes)
+
+    @property
+    def bins(self) -> int:
+        """Frequency bins of the synthesis: rows that the image is resized to."""
+        return self.fft_length // 2 + 1
+
+    @property
+    def samples(self) -> int:
+        """Length of the sound in samples."""
+        return (self.frames - 1) * self.frame_step
+
+    @property
+    def seconds(self) -> float:
+        """Length of the sound in seconds."""
+        return self.samples / self.sample_rate
+
+    def sound_key(self) -> str:
+        """Hexadecimal digest of the fields that decide the sound: configs that only draw differently share it."""
+        sound = [f.name for f in dataclasses.fields(self) if f.metadata.get("sound")]
+        text = json.dumps({name: getattr(self, name) for name in sound}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def presets() -> list[str]:
+    """Names that `SonificationConfig.preset` and every `config` argument take."""
+    return list(_PRESETS)
+
+
+def as_config(config: str | SonificationConfig) -> SonificationConfig:
+    """A preset's name or a config, as a config."""
+    if isinstance(config, SonificationConfig):
+        return config
+    if isinstance(config, str):
+        return SonificationConfig.preset(config)
+    raise ValueError(
+        f"`config` must be a SonificationConfig or the name of a preset: {presets()}. Received: config={config!r}"
+    )
+
+
+def _check_choice(name: str, value: Any, allowed: Any) -> None:
+    if value not in allowed:
+        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
+
+
+def _check_integer(name: str, value: Any, *, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
+
+
+def _check_number(name: str, value: Any, rule: str, holds: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not holds(value):
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")

@@ -1,0 +1,59 @@
+"""Files that are either whole or not there: every write goes to a neighbour first and is then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path which becomes `path` when the block ends, and vanishes when the block raises.
+
+    The temporary file lies in the same folder (a rename is atomic only within a file system), is hidden, has the suffix
+    of `path` (writers choose a format by it), and its name is unique, so that two processes may write one `path`.
+
+    Args:
+        path: The file to write or to replace. Its folder is made where it is missing.
+
+    Raises:
+        FileNotFoundError: If the block ends without having written the temporary path.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with replacing(os.path.join(folder, "a.txt")) as temporary:
+    ...     size = temporary.write_text("whole")
+    >>> os.listdir(folder)
+    ['a.txt']
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes `data` to the file `path`, atomically: see `replacing`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes `text` to the file `path` as UTF-8 with line feeds as given, atomically: see `replacing`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike[str], obj: Any) -> None:
+    """Writes `obj` to the file `path` as indented JSON, atomically; NaN and infinity, which JSON lacks, are refused."""
+    write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,216 @@
+"""Keras layers over the functions of `sonikeras.spectrograms` and `sonikeras.pictures`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from sonikeras import pictures, spectrograms
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, WINDOWS
+
+SCALES = ("db", "amplitude", "power")
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class Spectrogram(keras.layers.Layer):
+    """Spectrogram of raw audio, equal to librosa's. On TensorFlow it is `tf.signal.stft`.
+
+    `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a periodic window, and
+    levels relative to the loudest bin of each example, whatever else is in the batch. It has no weights, and computes
+    in float32 under mixed precision.
+
+    Args:
+        frame_length: Integer, length of the window in samples. Defaults to 2048.
+        frame_step: Integer, samples from one frame to the next. Defaults to 512.
+        fft_length: Integer of at least `frame_length`, size of the transform. Defaults to `frame_length`.
+        window: String, one of `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`, `"cosine"`, `"boxcar"`.
+            Defaults to `"hann"`.
+        center: Boolean, whether frames are centred at their time, with zeros beyond the ends. Defaults to `True`.
+        scale: `"db"`, `"amplitude"` (magnitude) or `"power"` (squared). Defaults to `"db"`.
+        reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is. Defaults to `"max"`.
+        top_db: Float, range in dB below the example's loudest bin, or `None`. Defaults to 80.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, samples]` or `[batch, samples, channels]`. Channels share their example's reference.
+
+    Output shape:
+        `[batch, frames, bins]` or `[batch, frames, bins, channels]`, where `bins = fft_length // 2 + 1` and, centred,
+        `frames = 1 + samples // frame_step`.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input's rank is neither 2 nor 3.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> audio = np.random.default_rng(0).normal(size=(1, 22050)).astype("float32")
+        >>> sonikeras.layers.Spectrogram()(audio).shape[1:]
+        TensorShape([44, 1025])
+    """
+
+    def __init__(
+        self,
+        frame_length: int = 2048,
+        frame_step: int = 512,
+        fft_length: int | None = None,
+        window: str = "hann",
+        center: bool = True,
+        scale: str = "db",
+        *,
+        reference: str | float = "max",
+        top_db: float | None = 80,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
+            raise ValueError(
+                "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
+                f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
+            )
+        _check("window", window, WINDOWS)
+        _check("scale", scale, SCALES)
+        if reference != "max" and (isinstance(reference, str) or reference <= 0):
+            raise ValueError(f'`reference` must be "max" or a float above 0. Received: reference={reference!r}')
+        if top_db is not None and top_db <= 0:
+            raise ValueError(f"`top_db` must be None or a float above 0. Received: top_db={top_db!r}")
+        self.frame_length = frame_length
+        self.frame_step = frame_step
+        self.fft_length = fft_length
+        self.window = window
+        self.center = center
+        self.scale = scale
+        self.reference = reference
+        self.top_db = top_db
+
+    def call(self, inputs: Any) -> Any:
+        if len(inputs.shape) not in (2, 3):
+            raise ValueError(
+                "The input of `Spectrogram` must have the shape [batch, samples] or [batch, samples, channels]. "
+                f"Received: shape={tuple(inputs.shape)}"
+            )
+        audio = ops.cast(inputs, "float32")
+        channels = len(inputs.shape) == 3
+        if channels:
+            audio = ops.swapaxes(audio, 1, 2)
+        spectrogram = spectrograms.stft_power(
+            audio,
+            frame_length=self.frame_length,
+            frame_step=self.frame_step,
+            fft_length=self.fft_length or self.frame_length,
+            window=self.window,
+            center=self.center,
+        )
+        if channels:
+            spectrogram = ops.transpose(spectrogram, (0, 2, 3, 1))
+        if self.scale == "db":
+            example = tuple(range(1, len(spectrogram.shape)))
+            spectrogram = spectrograms.power_to_db(
+                spectrogram, axis=example, reference=self.reference, top_db=self.top_db
+            )
+        elif self.scale == "amplitude":
+            spectrogram = spectrograms.power_to_amplitude(spectrogram)
+        return ops.cast(spectrogram, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        fft_length = self.fft_length or self.frame_length
+        samples = input_shape[1]
+        frames = None
+        if samples is not None:
+            padding = fft_length // 2 * 2 if self.center else 0
+            frames = 1 + (samples + padding - fft_length) // self.frame_step
+        return (input_shape[0], frames, fft_length // 2 + 1, *input_shape[2:])
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class SpectrogramImage(keras.layers.Layer):
+    """Draws spectrograms as colour pictures, low frequencies below, ready for a network that takes 0..255.
+
+    At `image_size=(600, 1200)` and with the other defaults the picture is that of `librosa.display.specshow` with a
+    linear frequency axis, without axes and margins.
+
+    Args:
+        image_size: Integer or `(height, width)`, the picture's size in pixels.
+        colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
+        scale: `"db"` or `"amplitude"`: what the colours are proportional to. Defaults to `"db"`.
+        drawing: `"specshow"` (the nearest cell, colours stretched over each example's own range) or `"resize"`
+            (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
+        top_db: Float, level below 0 dB of the lowest colour, where the range is fixed. Defaults to 80.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, frames, bins]` in dB, as `Spectrogram` gives it; both static.
+
+    Output shape:
+        `[batch, height, width, 3]`.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> db = np.linspace(-80, 0, 40 * 513, dtype="float32").reshape(1, 40, 513)
+        >>> sonikeras.layers.SpectrogramImage((224, 224))(db).shape
+        TensorShape([1, 224, 224, 3])
+    """
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        colormap: str = "magma",
+        *,
+        scale: str = "db",
+        drawing: str = "specshow",
+        top_db: float = 80,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+            raise ValueError(
+                "`image_size` must be a positive integer or a pair (height, width) of them. "
+                f"Received: image_size={image_size!r}"
+            )
+        _check("scale", scale, PICTURE_SCALES)
+        _check("drawing", drawing, DRAWINGS)
+        self.image_size = size
+        self.colormap = colormap
+        self.scale = scale
+        self.drawing = drawing
+        self.top_db = top_db
+
+    def call(self, inputs: Any) -> Any:
+        shape = tuple(inputs.shape)
+        if len(shape) != 3 or None in shape[1:]:
+            raise ValueError(
+                "The input of `SpectrogramImage` must have the shape [batch, frames, bins] with frames and bins known. "
+                f"Received: shape={shape}"
+            )
+        rows, columns = pictures.canvas(shape[1], shape[2], size=self.image_size, drawing=self.drawing)
+        picture = pictures.draw(
+            inputs,
+            rows=rows,
+            columns=columns,
+            colormap=self.colormap,
+            scale=self.scale,
+            top_db=self.top_db,
+            stretch=self.drawing == "specshow",
+        )
+        return ops.cast(picture, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], *self.image_size, 3)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("image_size", "colormap", "scale", "drawing", "top_db")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")

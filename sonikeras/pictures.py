@@ -1,0 +1,185 @@
+"""Spectrogram to picture: levels as colours, drawn at any size.
+
+A picture is `rows @ colours @ columns` for each colour channel. The two matrices say which cells of the spectrogram each
+pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+
+
+def draw(
+    db: Any,
+    *,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    colormap: str = "magma",
+    scale: str = "db",
+    top_db: float = 80,
+    stretch: bool = True,
+) -> Any:
+    """Draws spectrograms as pictures, low frequencies below.
+
+    Args:
+        db: float tensor `[..., frames, bins]` of levels in dB, 0 the highest.
+        rows: float array `[height, bins]`, from `canvas`.
+        columns: float array `[width, frames]`, from `canvas`.
+        colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
+        scale: `"db"` or `"amplitude"`: what runs through the colormap. Defaults to `"db"`.
+        top_db: Float, level in dB below 0 that gets the lowest colour of the scale `"db"`. Defaults to 80.
+        stretch: Boolean, whether each example's lowest and highest value get the lowest and highest colour, as
+            matplotlib does. Defaults to `True`.
+
+    Returns:
+        float32 tensor `[..., height, width, 3]` in 0..255.
+    """
+    values = ops.power(10.0, ops.cast(db, "float32") / 20) if scale == "amplitude" else ops.cast(db, "float32")
+    if stretch:
+        low = ops.min(values, axis=(-2, -1), keepdims=True)
+        high = ops.max(values, axis=(-2, -1), keepdims=True)
+    else:
+        low, high = (0.0, 1.0) if scale == "amplitude" else (-float(top_db), 0.0)
+    span = high - low
+    shares = (values - low) / ops.where(span > 0, span, 1.0)
+    table = _colors(colormap)
+    index = ops.cast(ops.clip(ops.floor(shares * 256), 0, 255), "int32")
+    grid = ops.take(table, index, axis=0)  # [..., frames, bins, 3]
+    grid = ops.swapaxes(grid, -3, -2)
+    grid = _product(rows, grid, axis=-3)
+    return ops.clip(_product(columns, grid, axis=-2), 0, 255)
+
+
+def canvas(
+    frames: int,
+    bins: int,
+    *,
+    size: tuple[int, int],
+    drawing: str = "specshow",
+    image_size: tuple[int, int] | None = None,
+    shorter_side: int | None = None,
+    interpolation: str = "bilinear",
+) -> tuple[np.ndarray, np.ndarray]:
+    """The matrices that draw a spectrogram on a canvas, and resize and crop the canvas.
+
+    Args:
+        frames: Integer, columns of the spectrogram.
+        bins: Integer, its rows.
+        size: `(height, width)` of the canvas in pixels.
+        drawing: `"specshow"`: each pixel shows the cell at its centre; the frequency axis runs from the centre of the
+            lowest bin to that of the highest and the time axis over whole frames, as `librosa.display.specshow` with
+            `ylim=(0, sr / 2)` and no margins has them. `"resize"`: bilinear with antialiasing, over whole cells.
+        image_size: `(height, width)` of the picture. Defaults to the canvas.
+        shorter_side: Integer, resize the canvas' shorter side to this and cut `image_size` out of the middle.
+            Defaults to `None`: the whole canvas is squeezed into `image_size`.
+        interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
+
+    Returns:
+        `(rows, columns)`: float32 arrays `[height, bins]` and `[width, frames]`.
+    """
+    if drawing == "specshow":
+        centers = (np.arange(size[0]) + 0.5) / size[0]
+        rows = _selection(np.floor(centers * (bins - 1) + 0.5), bins)
+        # At a tie matplotlib's renderer leaves the pixel to the earlier frame.
+        centers = (np.arange(size[1]) + 0.5) / size[1]
+        columns = _selection(np.ceil(centers * frames) - 1, frames)
+    else:
+        rows = _resizing(bins, size[0], "bilinear")
+        columns = _resizing(frames, size[1], "bilinear")
+    rows = rows[::-1]
+    if image_size is not None:
+        (top, height), (left, width) = crop_box(size, image_size=image_size, shorter_side=shorter_side)
+        rows = (_resizing(size[0], height, interpolation) @ rows)[top : top + image_size[0]]
+        columns = (_resizing(size[1], width, interpolation) @ columns)[left : left + image_size[1]]
+    return np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(columns, np.float32)
+
+
+def resize(
+    picture: np.ndarray,
+    *,
+    image_size: tuple[int, int],
+    shorter_side: int | None = None,
+    interpolation: str = "bilinear",
+) -> np.ndarray:
+    """Resizes and crops a picture with Pillow, as torchvision's `Resize` and `CenterCrop` do.
+
+    Args:
+        picture: uint8 array `[height, width, 3]`.
+        image_size: `(height, width)` of the result.
+        shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle. Defaults to
+            `None`: the whole picture is squeezed into `image_size`.
+        interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
+
+    Returns:
+        uint8 array `[image_size[0], image_size[1], 3]`.
+    """
+    from PIL import Image
+
+    (top, height), (left, width) = crop_box(picture.shape[:2], image_size=image_size, shorter_side=shorter_side)
+    resized = Image.fromarray(picture).resize((width, height), Image.Resampling[interpolation.upper()])
+    return np.asarray(resized)[top : top + image_size[0], left : left + image_size[1]]
+
+
+def crop_box(
+    size: tuple[int, ...], *, image_size: tuple[int, int], shorter_side: int | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where `image_size` lies in the resized picture: `((top, resized height), (left, resized width))`.
+
+    Raises:
+        ValueError: `shorter_side` is smaller than the crop.
+    """
+    if shorter_side is None:
+        return (0, image_size[0]), (0, image_size[1])
+    shorter = min(size)
+    height, width = (shorter_side if side == shorter else int(shorter_side * side / shorter) for side in size)
+    if height < image_size[0] or width < image_size[1]:
+        raise ValueError(
+            "`shorter_side` must leave a picture of at least `image_size`. "
+            f"Received: shorter_side={shorter_side}, image_size={image_size}, picture size={tuple(size)}"
+        )
+    return (round((height - image_size[0]) / 2), height), (round((width - image_size[1]) / 2), width)
+
+
+def _selection(index: np.ndarray, count: int) -> np.ndarray:
+    """The matrix `[len(index), count]` that picks rows."""
+    return np.eye(count, dtype=np.float32)[np.clip(index, 0, count - 1).astype(int)]
+
+
+@functools.lru_cache(maxsize=64)
+def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
+    """The matrix `[new, old]` of Pillow's antialiased resize, which is linear: what it makes of the unit vectors."""
+    from PIL import Image
+
+    if old == new:
+        return np.eye(old, dtype=np.float32)
+    units = Image.fromarray(np.eye(old, dtype=np.float32))
+    return np.asarray(units.resize((old, new), Image.Resampling[interpolation.upper()]))
+
+
+def _product(matrix: np.ndarray, grid: Any, *, axis: int) -> Any:
+    """`matrix [out, in]` times an axis of `grid`; a mere selection of rows is taken, which is exact and quicker."""
+    picks = matrix.argmax(axis=1)
+    if np.array_equal(matrix, _selection(picks, matrix.shape[1])):
+        return ops.take(grid, picks, axis=axis)
+    if axis == -3:
+        return ops.einsum("oi,...iwc->...owc", matrix, grid)
+    return ops.einsum("oi,...hic->...hoc", matrix, grid)
+
+
+@functools.cache
+def _colors(name: str) -> np.ndarray:
+    """The colormap as a float32 array `[256, 3]` in 0..255."""
+    import matplotlib
+
+    if name not in matplotlib.colormaps:
+        raise ValueError(
+            f"Unknown `colormap`. Allowed values: {sorted(matplotlib.colormaps)}. Received: colormap={name!r}"
+        )
+    colors = matplotlib.colormaps[name].resampled(256)(np.arange(256))[:, :3]
+    return np.rint(colors * 255).astype(np.float32)  # as the Agg renderer rounds

@@ -1,0 +1,22 @@
+"""Progress of long steps."""
+
+import sys
+
+import keras
+
+
+class Progress:
+    """A progress bar with the time left; where the output is not a terminal, a line every ten seconds.
+
+    Args:
+        title: String, printed above the bar.
+        total: Integer, number of steps.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        print(title, flush=True)
+        self._bar = keras.utils.Progbar(total, interval=0.1 if sys.stdout.isatty() else 10)
+
+    def update(self, done: int) -> None:
+        """Shows that so many steps are done."""
+        self._bar.update(done)

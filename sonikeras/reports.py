@@ -1,0 +1,373 @@
+"""What a classifier is worth: one pass over a test set, the metrics that follow, and the folder that keeps them.
+
+The figures are those of the study which this package ports (accuracy, weighted F1, confusion matrix, scikit-learn's
+classification report, its mean of batch accuracies), and beside them what tells whether two of them differ: a
+confidence interval, and every single prediction.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import functools
+import io
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sonikeras import files, plots
+
+_INTERVAL_METHOD = "wilson"
+_INTERVAL_LEVEL = 0.95
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Report:
+    """Labels, predictions and probabilities of one evaluation, and the metrics computed from them by scikit-learn.
+
+    `evaluate` makes it; nothing is checked again here. A class that the test set lacks still has its row and column,
+    and counts as 0 in the macro average, as in the text of `classification_report`.
+
+    Args:
+        class_names: Names of the classes; a class is its index here.
+        labels: True classes, int array of shape `[n]`, in the order in which the data came.
+        predictions: Predicted classes, int array of shape `[n]`, paired with `labels`.
+        probabilities: float32 array of shape `[n, classes]`, each row summing to 1.
+        loss: Mean cross-entropy over the examples, in nats.
+        batch_mean_accuracy: Mean of the batches' accuracies, where a partial last batch weighs as much as a whole one:
+            the figure that the study's notebooks print. `accuracy` is the one to compare.
+        history: Values per epoch by name, as in `keras.callbacks.History.history`, or `None`.
+        seconds: The time that the report stands for, in seconds.
+
+    Example:
+
+    >>> report = Report(("cat", "dog"), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]),
+    ...                 np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]], "float32"),
+    ...                 loss=0.4, batch_mean_accuracy=0.75, history=None, seconds=1.0)
+    >>> print(report)
+    accuracy 0.750 (95 % interval 0.301 to 0.954, Wilson, n = 4), weighted F1 0.733, macro F1 0.733
+    >>> report.confusion_matrix.tolist()
+    [[1, 1], [0, 2]]
+    """
+
+    class_names: tuple[str, ...]
+    labels: np.ndarray = dataclasses.field(repr=False)
+    predictions: np.ndarray = dataclasses.field(repr=False)
+    probabilities: np.ndarray = dataclasses.field(repr=False)
+    loss: float
+    batch_mean_accuracy: float
+    history: Mapping[str, Sequence[float]] | None = dataclasses.field(repr=False)
+    seconds: float
+
+    @functools.cached_property
+    def accuracy(self) -> float:
+        """Share of the examples that were predicted right, 0 to 1."""
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(self.labels, self.predictions))
+
+    @functools.cached_property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Lower and upper end of the 95 % Wilson score interval of the accuracy.
+
+        It holds for examples drawn independently, and speaks of this one trained model: not of another seed.
+        Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+        """
+        from scipy.stats import binomtest
+
+        right = int(np.sum(self.labels == self.predictions))
+        interval = binomtest(right, len(self.labels)).proportion_ci(_INTERVAL_LEVEL, method=_INTERVAL_METHOD)
+        return float(interval.low), float(interval.high)
+
+    @functools.cached_property
+    def f1_weighted(self) -> float:
+        """Mean of the classes' F1, weighted by how many examples each class has, 0 to 1."""
+        return self._f1("weighted")
+
+    @functools.cached_property
+    def f1_macro(self) -> float:
+        """Plain mean of the classes' F1, 0 to 1."""
+        return self._f1("macro")
+
+    @functools.cached_property
+    def per_class(self) -> dict[str, dict[str, float | int]]:
+        """For each class name its `precision`, `recall` and `f1` (0 where undefined), and its `support` in examples."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        columns = precision_recall_fscore_support(
+            self.labels, self.predictions, labels=range(len(self.class_names)), zero_division=0
+        )
+        return {
+            name: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
+            for name, precision, recall, f1, support in zip(self.class_names, *columns, strict=True)
+        }
+
+    @functools.cached_property
+    def confusion_matrix(self) -> np.ndarray:
+        """Counts, int array of shape `[classes, classes]`: true classes are rows, predicted classes are columns."""
+        from sklearn.metrics import confusion_matrix
+
+        return confusion_matrix(self.labels, self.predictions, labels=range(len(self.class_names)))
+
+    @functools.cached_property
+    def classification_report(self) -> str:
+        """scikit-learn's text table of precision, recall, F1 and support, with all classes."""
+        from sklearn.metrics import classification_report
+
+        return classification_report(
+            self.labels,
+            self.predictions,
+            labels=range(len(self.class_names)),
+            target_names=self.class_names,
+            digits=4,
+            zero_division=0,
+        )
+
+    def _f1(self, average: str) -> float:
+        from sklearn.metrics import f1_score
+
+        labels = range(len(self.class_names))
+        return float(f1_score(self.labels, self.predictions, labels=labels, average=average, zero_division=0))
+
+    def __str__(self) -> str:
+        low, high = self.accuracy_interval
+        return (
+            f"accuracy {self.accuracy:.3f} ({100 * _INTERVAL_LEVEL:g} % interval {low:.3f} to {high:.3f}, "
+            f"{_INTERVAL_METHOD.capitalize()}, n = {len(self.labels)}), "
+            f"weighted F1 {self.f1_weighted:.3f}, macro F1 {self.f1_macro:.3f}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The metrics, without the single predictions, as plain Python values that JSON can hold (NaN becomes None)."""
+        return _plain(
+            {
+                "n": len(self.labels),
+                "class_names": self.class_names,
+                "accuracy": self.accuracy,
+                "accuracy_interval": self.accuracy_interval,
+                "accuracy_interval_method": _INTERVAL_METHOD,
+                "accuracy_interval_level": _INTERVAL_LEVEL,
+                "batch_mean_accuracy": self.batch_mean_accuracy,
+                "f1_weighted": self.f1_weighted,
+                "f1_macro": self.f1_macro,
+                "loss": self.loss,
+                "seconds": self.seconds,
+                "per_class": self.per_class,
+                "confusion_matrix": self.confusion_matrix,
+                "history": self.history,
+            }
+        )
+
+    def save(self, directory: str | os.PathLike[str]) -> Path:
+        """Writes the report as a run folder.
+
+        The files: `report.json` (`to_dict`), `classification_report.txt`, `confusion.png`, `predictions.csv` (name of
+        the true class, of the predicted class, and the probability given to the latter, in the order of the data), and
+        `curves.png` where there is a history. Each is either whole or not there.
+
+        Args:
+            directory: The folder; made where it is missing. Files of these names are replaced, others left alone.
+
+        Returns:
+            `directory`, as a `pathlib.Path`.
+
+        Raises:
+            OSError: If the folder cannot be written.
+
+        Example:
+
+        >>> import tempfile
+        >>> report = Report(("a", "b"), np.array([0, 1]), np.array([0, 1]), np.eye(2, dtype="float32"),
+        ...                 loss=0.0, batch_mean_accuracy=1.0, history=None, seconds=0.1)
+        >>> sorted(path.name for path in report.save(tempfile.mkdtemp()).iterdir())
+        ['classification_report.txt', 'confusion.png', 'predictions.csv', 'report.json']
+        """
+        directory = Path(directory)
+        if self.history:
+            plots.curves(self.history, directory / "curves.png")
+        plots.confusion(self.confusion_matrix, self.class_names, directory / "confusion.png")
+        files.write_text(directory / "classification_report.txt", self.classification_report)
+        files.write_text(directory / "predictions.csv", self._predictions_csv())
+        # Last, so that a folder with a report.json is a finished one.
+        files.write_json(directory / "report.json", self.to_dict())
+        return directory
+
+    def _predictions_csv(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["true", "predicted", "probability"])
+        for label, prediction, row in zip(self.labels, self.predictions, self.probabilities, strict=True):
+            writer.writerow([self.class_names[label], self.class_names[prediction], f"{row[prediction]:.6f}"])
+        return text.getvalue()
+
+
+def evaluate(
+    model: keras.Model,
+    dataset: Iterable[tuple[Any, Any]],
+    *,
+    class_names: Sequence[str] | None = None,
+    history: Mapping[str, Sequence[float]] | keras.callbacks.History | None = None,
+    seconds: float | None = None,
+    from_logits: bool = True,
+) -> Report:
+    """Runs a classifier once over a data set and reports how well it does.
+
+    The data are iterated only once, so that labels and predictions stay paired even where each iteration shuffles anew.
+
+    Args:
+        model: Keras model that maps a batch to one output of shape `[batch, classes]`; need not be compiled.
+        dataset: Finite `tf.data.Dataset`, or another iterable, of `(inputs, labels)` batches, where labels are integers
+            of shape `[batch]` or `[batch, 1]`.
+        class_names: Name of each class. Defaults to `dataset.class_names`.
+        history: Values per epoch by name (`loss`, `accuracy`, `val_loss`, `val_accuracy`) for the curves. Defaults to
+            the model's own, where it was fitted; `{}` for none.
+        seconds: Time to report, for example that of the training. Defaults to that of this evaluation.
+        from_logits: Whether the model returns logits, and not probabilities. Defaults to `True`.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        ValueError: If the data set is empty or endless, if class names are missing, or if labels or outputs have the
+            wrong shape or are out of range.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("linear")])
+    >>> images, labels = np.eye(3, dtype="float32"), np.array([0, 1, 1])
+    >>> report = evaluate(model, [(images, labels)], class_names=["a", "b", "c"])
+    >>> report.predictions.tolist(), round(report.accuracy, 3)
+    ([0, 1, 2], 0.667)
+    """
+    names = _checked_names(getattr(dataset, "class_names", None) if class_names is None else class_names)
+    progress = keras.utils.Progbar(_steps(dataset), verbose=int(_is_interactive()), unit_name="batch")
+    all_labels, all_outputs = [], []
+    start = time.perf_counter()
+    for batch in dataset:
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            raise ValueError(
+                f"Argument `dataset` must yield pairs `(inputs, labels)`. Received: an element of type {type(batch)}"
+            )
+        outputs = _checked_outputs(model.predict_on_batch(batch[0]), len(names), from_logits=from_logits)
+        labels = _checked_labels(batch[1], len(outputs), len(names))
+        all_outputs.append(outputs)
+        all_labels.append(labels)
+        progress.update(len(all_labels), finalize=False)
+    elapsed = time.perf_counter() - start
+    if not all_labels:
+        raise ValueError(f"Argument `dataset` must yield at least one batch. Received: dataset={dataset}")
+    progress.update(len(all_labels), finalize=True)
+    accuracies = [np.mean(y == x.argmax(axis=1)) for x, y in zip(all_outputs, all_labels, strict=True)]
+    labels, outputs = np.concatenate(all_labels), np.concatenate(all_outputs)
+    log_probabilities = _log_softmax(outputs) if from_logits else np.log(np.maximum(outputs, keras.config.epsilon()))
+    if history is None:
+        history = getattr(model, "history", None)
+    history = getattr(history, "history", history)
+    return Report(
+        class_names=names,
+        labels=labels,
+        predictions=outputs.argmax(axis=1),
+        probabilities=(np.exp(log_probabilities) if from_logits else outputs).astype(np.float32),
+        loss=-float(np.mean(log_probabilities[np.arange(len(labels)), labels])),
+        batch_mean_accuracy=float(np.mean(accuracies)),
+        history=dict(history) if history else None,
+        seconds=elapsed if seconds is None else float(seconds),
+    )
+
+
+def _checked_names(names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        raise ValueError(
+            "Argument `class_names` must be passed where the data set has no attribute `class_names` (`map`, `take` "
+            "and the like drop it): one name a class, in the order of the labels. Received: class_names=None"
+        )
+    checked = () if isinstance(names, str) else tuple(str(name) for name in names)
+    if not checked or len(set(checked)) < len(checked):
+        raise ValueError(
+            f"Argument `class_names` must be a list of one or more names, no two the same. "
+            f"Received: class_names={names!r}"
+        )
+    return checked
+
+
+def _checked_outputs(outputs: Any, classes: int, *, from_logits: bool) -> np.ndarray:
+    """A batch's outputs as float64 [batch, classes]: metrics should not depend on the model's precision."""
+    if isinstance(outputs, (list, tuple, dict)):
+        raise ValueError(
+            f"Argument `model` must return one tensor of shape (batch, {classes}). "
+            f"Received: a {type(outputs).__name__} of {len(outputs)} outputs"
+        )
+    array = np.asarray(outputs, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != classes:
+        raise ValueError(
+            f"Argument `model` must return one value a class name, that is, shape (batch, {classes}). "
+            f"Received: an output of shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"Argument `model` must return finite values. "
+            f"Received: {np.count_nonzero(~np.isfinite(array))} NaN or infinite values in an output of {array.shape}"
+        )
+    # Half precision keeps three digits, so the sums are only that exact.
+    if not from_logits and (array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > 0.02):
+        raise ValueError(
+            f"Argument `model` must return probabilities, at least 0 and summing to 1, where `from_logits=False`. "
+            f"Received: a batch with values from {array.min():.4g} to {array.max():.4g} "
+            f"and sums from {array.sum(axis=1).min():.4g} to {array.sum(axis=1).max():.4g}"
+        )
+    return array
+
+
+def _checked_labels(labels: Any, batch_size: int, classes: int) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" or array.shape not in ((batch_size,), (batch_size, 1)) or batch_size == 0:
+        raise ValueError(
+            f"Argument `dataset` must yield one integer label an output of the model, in batches of at least one. "
+            f"Received: labels of shape {array.shape} and dtype {array.dtype} for {batch_size} outputs"
+        )
+    if array.min() < 0 or array.max() >= classes:
+        raise ValueError(
+            f"Argument `dataset` must yield labels from 0 to {classes - 1}, one of {classes} class names each. "
+            f"Received: labels from {array.min()} to {array.max()}"
+        )
+    return array.reshape(-1).astype(np.int64)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def _steps(dataset: Iterable[Any]) -> int | None:
+    """Number of batches, or None where it is not known beforehand."""
+    if not isinstance(dataset, tf.data.Dataset):
+        return len(dataset) if isinstance(dataset, Sized) else None
+    steps = int(dataset.cardinality())
+    if steps == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(f"Argument `dataset` must be finite; use `take`. Received: the endless dataset={dataset}")
+    return steps if steps >= 0 else None
+
+
+def _is_interactive() -> bool:
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return keras.config.is_interactive_logging_enabled() and (terminal or "ipykernel" in sys.modules)
+
+
+def _plain(value: Any) -> Any:
+    """`value` out of dicts, sequences, arrays and numbers as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,130 @@
+"""Audio as files: 16-bit PCM that carries the config it was made with."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from sonikeras.config import SonificationConfig, as_config
+from sonikeras.files import replacing
+
+EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+_WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
+_COMMENT = "sonikeras:"
+
+
+def to_pcm16(audio: np.ndarray) -> np.ndarray:
+    """Samples as 16-bit PCM, as libsndfile writes them: float -1..1 `[...]`, clipped and rounded down, to int16 `[...]`."""
+    wide = np.rint(np.asarray(audio, np.float64) * 2.0**31)
+    return np.clip(np.floor(wide / 2**16), -32768, 32767).astype(np.int16)
+
+
+def from_pcm16(pcm: np.ndarray) -> np.ndarray:
+    """16-bit PCM as samples, as libsndfile reads it: int16 `[...]` to float32 `[...]` in -1..1."""
+    return pcm.astype(np.float32) / np.float32(32768)
+
+
+def check_audio(audio: Any, *, minimum: int = 1) -> np.ndarray:
+    """An array of mono samples as float32.
+
+    Raises:
+        ValueError: Another rank or type, fewer than `minimum` samples, NaN or infinity.
+    """
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size < minimum:
+        raise ValueError(
+            f"`audio` must be a float array of shape [samples] with at least {minimum} sample(s), mono, in -1..1. "
+            f"Received: shape={audio.shape}, dtype={audio.dtype}"
+        )
+    if not np.isfinite(audio).all():
+        raise ValueError("`audio` must be finite. Received: samples that are NaN or infinite")
+    return audio.astype(np.float32)
+
+
+def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | SonificationConfig = "study") -> None:
+    """Writes a sound as 16-bit PCM, mono, with the config in the file's comment, so that it can be heard back.
+
+    Args:
+        path: Path that ends in `.wav` or `.flac`.
+        audio: float array `[samples]` in -1..1.
+        config: Preset or `SonificationConfig` that the sound was made with. Defaults to `"study"`.
+
+    Raises:
+        ValueError: Samples are NaN, infinite or beyond -1..1, or the path ends otherwise.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> sonikeras.write_audio("beep.wav", np.sin(np.arange(22050) * 0.3).astype("float32") / 2)
+        >>> audio, config = sonikeras.read_audio("beep.wav")
+        >>> audio.shape, config == sonikeras.SonificationConfig.preset("study")
+        ((22050,), True)
+    """
+    import soundfile
+
+    config = as_config(config)
+    audio = check_audio(audio)
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _WRITTEN:
+        raise ValueError(f"`path` must end in one of {list(_WRITTEN)}. Received: path={os.fspath(path)}")
+    peak = float(np.abs(audio).max())
+    if peak > 1:
+        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.4g}")
+    with replacing(path) as temporary:
+        with soundfile.SoundFile(temporary, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file:
+            file.comment = _COMMENT + json.dumps(config.to_dict())
+            file.write(to_pcm16(audio))
+
+
+def read_audio(
+    path: str | os.PathLike, config: str | SonificationConfig | None = None
+) -> tuple[np.ndarray, SonificationConfig]:
+    """Reads a sound, and the config that it was made with.
+
+    Several channels are averaged; another sample rate is converted to the config's with soxr at its high quality, as
+    `librosa.load` does.
+
+    Args:
+        path: Path of a WAV, FLAC, OGG or MP3 file.
+        config: Preset or `SonificationConfig` to read it for. Defaults to the one in the file, or where it carries
+            none (a recording) to `"study"`.
+
+    Returns:
+        `(audio, config)`: float32 array `[samples]` in -1..1 at `config.sample_rate`, and a `SonificationConfig`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no sound, holds no sample, NaN, or a config that this version does not know.
+    """
+    import soundfile
+
+    name = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"There is no such sound file. Received: {name}")
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples, rate, comment = file.read(dtype="float32", always_2d=True), file.samplerate, file.comment
+            short = len(samples) < file.frames
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a raw file, whose format nothing tells
+        raise ValueError(f"The sound must be a whole WAV, FLAC, OGG or MP3 file. Received: {name} ({error})") from error
+    if not samples.size or short:
+        raise ValueError(f"A sound file must hold all of its samples. Received: {name} ({len(samples)} samples)")
+    if config is not None:
+        config = as_config(config)
+    elif comment.startswith(_COMMENT):
+        try:
+            config = SonificationConfig.from_dict(json.loads(comment.removeprefix(_COMMENT)))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"The config in the file is not one of this version. Received: {name} ({error})") from error
+    else:
+        config = SonificationConfig.preset("study")
+    mono = samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise ValueError(f"A sound file must hold finite samples. Received: {name} with NaN or infinity")
+    if rate != config.sample_rate:
+        import librosa
+
+        mono = librosa.resample(mono, orig_sr=rate, target_sr=config.sample_rate, res_type="soxr_hq")
+    return mono.astype(np.float32), config

@@ -1,0 +1,245 @@
+"""Where examples come from: the built-in images, or folders of the user's."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sonikeras import builtin, images, sounds
+
+STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
+SOURCES = ("builtin",)
+# The classes of the study, which its data sets have in folders of these names.
+_STUDY_CLASSES = {
+    "c4": ("Bus", "Car", "Truck", "motorcycle"),
+    "c10": ("Cat", "Dog", "Elephant", "Gorilla", "Hippo", "Monkey", "Mouse", "Panda", "Tiger", "Zebra"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """The examples of one split, in a fixed order: class by class.
+
+    Attributes:
+        class_names: Names of the classes; a label is an index into them.
+        labels: int32 array `[examples]`.
+        names: A stable name for each example, unique within its class.
+        items: For each example the path of its file, or its pixels as a uint8 array.
+    """
+
+    class_names: list[str]
+    labels: np.ndarray
+    names: list[str]
+    items: list[Path] | list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def file_paths(self) -> list[str] | None:
+        """Paths of the files, or `None` where there are none."""
+        return [str(item) for item in self.items] if self.items and isinstance(self.items[0], Path) else None
+
+    def describe(self, index: int) -> str:
+        """What an error calls an example."""
+        item = self.items[index]
+        return str(item) if isinstance(item, Path) else f"{self.class_names[self.labels[index]]}/{self.names[index]}"
+
+    def select(self, indices: Sequence[int]) -> Examples:
+        """The examples at some indices."""
+        return Examples(
+            self.class_names,
+            self.labels[list(indices)],
+            [self.names[i] for i in indices],
+            [self.items[i] for i in indices],  # type: ignore[arg-type]
+        )
+
+
+def load_examples(
+    name: str | None,
+    split: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    source: str = "builtin",
+    classes: Sequence[str] | None = None,
+    images_per_class: int | None = None,
+    stage: str = "image",
+) -> Examples:
+    """Finds the examples of one split. The arguments are those of `sonikeras.dataset`."""
+    if split not in builtin.SPLITS:
+        raise ValueError(f"Unknown `split`. Allowed values: {[*builtin.SPLITS, 'both']}. Received: split={split!r}")
+    if stage not in STAGES:
+        raise ValueError(f"Unknown `stage`. Allowed values: {list(STAGES)}. Received: stage={stage!r}")
+    if images_per_class is not None and (
+        not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
+    ):
+        raise ValueError(
+            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}: one in five is for testing. "
+            f"Received: images_per_class={images_per_class!r}"
+        )
+    names = class_names(name, data_dir=data_dir, source=source, classes=classes)
+    if data_dir is not None:
+        return _folder_examples(Path(data_dir), names, split, images_per_class, stage)
+    if stage != "image":
+        raise ValueError(f'The built-in data are images: `stage` must be "image". Received: stage={stage!r}')
+    limit = {} if images_per_class is None else {"images_per_class": images_per_class}
+    pixels, labels, ids = builtin.load(names, split, **limit)
+    return Examples(names, labels, ids, pixels)
+
+
+def readable(examples: Examples, stage: str) -> tuple[Examples, list[str]]:
+    """The examples whose files can be read, and the paths of the others, of which one warning tells."""
+
+    def error(index: int) -> str | None:
+        item = examples.items[index]
+        try:
+            if isinstance(item, Path):
+                sounds.read_audio(item) if stage == "audio" else images.read_image(item)
+        except (OSError, ValueError) as problem:
+            return str(problem)
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        errors = list(pool.map(error, range(len(examples))))
+    bad = [examples.describe(i) for i, problem in enumerate(errors) if problem]
+    if bad:
+        problems = "\n".join(problem for problem in errors if problem)
+        warnings.warn(f"{len(bad)} of {len(errors)} files are left out:\n{problems}", stacklevel=3)
+        examples = examples.select([i for i, problem in enumerate(errors) if not problem])
+        emptied = sorted(set(range(len(examples.class_names))) - set(examples.labels.tolist()))
+        if emptied:
+            raise ValueError(
+                "Each class must have at least one file that can be read. "
+                f"Received: none in {[examples.class_names[label] for label in emptied]}"
+            )
+    return examples, bad
+
+
+def data_sets() -> list[str]:
+    """Names of the data sets that `sonikeras.dataset` knows."""
+    return list(builtin.CLASSES)
+
+
+def class_names(
+    name: str | None,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    source: str = "builtin",
+    classes: Sequence[str] | None = None,
+) -> list[str]:
+    """Names of the classes of a data set, in the order of their labels, which is always the sorted one.
+
+    Args:
+        name: `"c2"`, `"c4"`, `"c10"`, `"c15"`, or with `data_dir` also `None`: all of its classes.
+        data_dir: Folder with a folder for each class, or with `train/` and `test/` that have them.
+        source: `"builtin"`. `data_dir` wins.
+        classes: Names of the classes to take.
+
+    Raises:
+        ValueError: An unknown data set, source or class, or a number of classes that is not the data set's.
+        FileNotFoundError: There is no such folder.
+
+    Example:
+        >>> import sonikeras
+        >>> sonikeras.class_names("c4")
+        ['cat', 'dog', 'elephant', 'zebra']
+    """
+    if name not in builtin.CLASSES and not (name is None and data_dir is not None):
+        raise ValueError(
+            f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir`. Received: name={name!r}"
+        )
+    if source not in SOURCES:
+        raise ValueError(f"Unknown `source`. Allowed values: {list(SOURCES)}. Received: source={source!r}")
+    if data_dir is not None:
+        available = _class_folders(Path(data_dir))
+    else:
+        available = sorted(builtin.CLASSES["c15"])
+    if classes is not None:
+        chosen = sorted(classes)
+        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(available):
+            raise ValueError(f"`classes` must be different ones of {available}. Received: classes={chosen}")
+    elif data_dir is None:
+        chosen = sorted(builtin.CLASSES[name or ""])
+    else:
+        study = _STUDY_CLASSES.get(name or "", ())
+        chosen = sorted(study) if study and set(study) <= set(available) else available
+    if name is not None and len(chosen) != len(builtin.CLASSES[name]):
+        raise ValueError(
+            f'"{name}" has {len(builtin.CLASSES[name])} classes: choose them with `classes`, or pass None for the name '
+            f"to take all. Received: {len(chosen)} classes, {chosen}"
+        )
+    if len(chosen) < 2:
+        raise ValueError(f"A data set must have at least 2 classes. Received: {chosen} in {data_dir}")
+    return chosen
+
+
+def _roots(data_dir: Path) -> dict[str, Path]:
+    """The folders that have the class folders: of each split, or one for both (`""`)."""
+    if not data_dir.is_dir():
+        raise FileNotFoundError(f"`data_dir` must be a folder. Received: data_dir={data_dir}")
+    splits = {split: data_dir / split for split in builtin.SPLITS if (data_dir / split).is_dir()}
+    return splits or {"": data_dir}
+
+
+def _class_folders(data_dir: Path) -> list[str]:
+    found = {folder.name for root in _roots(data_dir).values() for folder in root.iterdir() if folder.is_dir()}
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def _folder_examples(
+    data_dir: Path, class_names: list[str], split: str, images_per_class: int | None, stage: str
+) -> Examples:
+    roots = _roots(data_dir)
+    if "" not in roots and split not in roots:
+        raise FileNotFoundError(
+            f'`data_dir` has the folder "{next(iter(roots))}" but not "{split}": add it, or pass the class folders\' own '
+            f"parent, which is then split 80/20. Received: data_dir={data_dir}, split={split!r}"
+        )
+    labels: list[int] = []
+    paths: list[Path] = []
+    for label, class_name in enumerate(class_names):
+        folder = roots.get(split, roots.get("", data_dir)) / class_name
+        files = _files(folder, STAGES[stage])
+        if not files:
+            raise ValueError(
+                f"Each class must have at least one file of {list(STAGES[stage])}. Received: none in {folder}"
+            )
+        if "" in roots:
+            files = [file for file in files if (_share(file) < 0.2) == (split == "test")]
+        if images_per_class is not None:
+            test = round(0.2 * images_per_class)
+            files = sorted(files, key=_share)[: test if split == "test" else images_per_class - test]
+        paths += sorted(files)
+        labels += [label] * len(files)
+    if not paths:
+        raise ValueError(
+            f"The hash of the files' names puts none of them into the part {split!r}: have more files, or folders "
+            f"train/ and test/. Received: data_dir={data_dir}"
+        )
+    stems = Counter((path.parent, path.stem) for path in paths)
+    # Two files of a class that differ only in their endings keep them, so that names are unique.
+    names = [path.stem if stems[path.parent, path.stem] == 1 else path.name for path in paths]
+    return Examples(class_names, np.array(labels, np.int32), names, paths)
+
+
+def _files(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
+    ]
+
+
+def _share(file: Path) -> float:
+    """A number in 0..1 that a file's name decides: below 0.2 it is a test file, whatever else is in the folder."""
+    return int.from_bytes(hashlib.sha256(file.name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64

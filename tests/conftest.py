@@ -1,0 +1,54 @@
+"""What all tests share: a cache of their own, and real images."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+import sonikeras
+
+STUDY_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "vehicles4_spectrogram"
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path_factory, monkeypatch):
+    """No test writes to the user's cache or to the checkout."""
+    monkeypatch.setenv("SONIKERAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    folder = tmp_path_factory.mktemp("here")
+    for name in ("docs", "recipes"):
+        (folder / name).symlink_to(Path(__file__).parents[1] / name)
+    monkeypatch.chdir(folder)
+
+
+@pytest.fixture(scope="session")
+def photo() -> np.ndarray:
+    """A real photo, uint8 RGB [427, 640, 3]."""
+    from sklearn.datasets import load_sample_image
+
+    return load_sample_image("china.jpg")
+
+
+@pytest.fixture(scope="session")
+def photo_sound(photo) -> np.ndarray:
+    """The photo's sound in the study's chain, float32 [65024]."""
+    return sonikeras.sonify(photo)
+
+
+@pytest.fixture
+def image_folder(tmp_path, photo):
+    """A function that makes a folder of small images of some classes."""
+    import cv2
+
+    def make(classes=("ant", "bee"), count=10, root=tmp_path / "images"):
+        for label, name in enumerate(classes):
+            (root / name).mkdir(parents=True)
+            for i in range(count):
+                crop = photo[20 * i : 20 * i + 60, 40 * label : 40 * label + 80]
+                cv2.imwrite(str(root / name / f"picture{i}.png"), crop[..., ::-1])
+        return root
+
+    return make

@@ -1,0 +1,118 @@
+"""`sonikeras.dataset`: what it yields, and that `model.fit` takes it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import sonikeras
+
+SMALL = {"images_per_class": 5}
+
+
+def test_model_fit_takes_it():
+    train, test = sonikeras.dataset("c2", split="both", **SMALL)
+    model = keras.Sequential(
+        [keras.layers.Rescaling(1 / 255), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+    )
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    history = model.fit(train, validation_data=test, epochs=2, verbose=0, shuffle=False)
+    assert len(history.history["val_loss"]) == 2 and np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("output", "shape"),
+    [
+        ("picture", (224, 224, 3)),
+        ("spectrogram", (128, 1025)),
+        ("audio", (65024,)),
+        ("image", (224, 224, 3)),
+    ],
+)
+def test_shapes_are_static_and_cardinality_known(output, shape):
+    train = sonikeras.dataset("c2", output=output, batch_size=3, **SMALL)
+    x, y = train.element_spec
+    assert x.shape == (None, *shape) and x.dtype == tf.float32 and y.shape == (None,) and y.dtype == tf.int32
+    assert train.cardinality() == 3
+    batches = list(train)
+    assert [len(labels) for _, labels in batches] == [3, 3, 2]
+    assert all(batch.shape[1:] == shape for batch, _ in batches)
+
+
+def test_unbatched():
+    data = sonikeras.dataset("c2", batch_size=None, image_size=(50, 70), **SMALL)
+    x, y = next(iter(data))
+    assert x.shape == (50, 70, 3) and y.shape == () and data.cardinality() == 8
+
+
+def test_classes_and_names():
+    train, test = sonikeras.dataset("c4", split="both", output="image", **SMALL)
+    assert train.class_names == test.class_names == sonikeras.class_names("c4") == ["cat", "dog", "elephant", "zebra"]
+    assert train.file_paths is None and train.skipped == []
+    labels = np.concatenate([y for _, y in train])
+    assert np.bincount(labels).tolist() == [4, 4, 4, 4]
+    chosen = sonikeras.dataset("c2", classes=["zebra", "digit-3"], output="image", **SMALL)
+    assert chosen.class_names == ["digit-3", "zebra"]
+    digits = np.concatenate([x for x, y in chosen])[np.concatenate([y for _, y in chosen]) == 0]
+    assert len(digits) == 4
+
+
+def test_default_size_is_the_studys():
+    train, test = sonikeras.dataset("c10", split="both", batch_size=None)
+    assert (train.cardinality(), test.cardinality()) == (2240, 560)
+
+
+def test_pictures_are_those_of_the_functions():
+    data = sonikeras.dataset("c2", split="test", image_size=None, batch_size=None, seed=7, **SMALL)
+    sound = sonikeras.dataset("c2", split="test", output="audio", batch_size=None, seed=7, **SMALL)
+    from sonikeras import builtin, sounds
+
+    images, labels, _ = builtin.load(["cat", "dog"], "test", 5)
+    for (picture, label), (audio, _), image, expected in zip(data, sound, images, labels, strict=True):
+        heard = sounds.from_pcm16(sounds.to_pcm16(sonikeras.sonify(image, seed=7)))
+        np.testing.assert_array_equal(audio, heard)
+        np.testing.assert_allclose(picture, sonikeras.picture(heard), atol=2)
+        assert label == expected
+
+
+def test_image_is_the_unsonified_baseline_in_colour(image_folder):
+    import cv2
+
+    root = image_folder(count=6)
+    data = sonikeras.dataset(data_dir=root, output="image", image_size=(60, 80), shuffle=False, batch_size=None)
+    for path, (x, _) in zip(data.file_paths, data, strict=True):
+        np.testing.assert_array_equal(x, cv2.imread(path)[..., ::-1])
+
+
+def test_crop_keeps_the_middle():
+    whole, middle = (
+        sonikeras.dataset("c2", split="test", shorter_side=side, batch_size=None, interpolation="bicubic", **SMALL)
+        for side in (None, 256)
+    )
+    a, b = next(iter(whole))[0], next(iter(middle))[0]
+    assert a.shape == b.shape == (224, 224, 3) and np.abs(a - b).max() > 10
+
+
+def test_stages_of_prepared_files(tmp_path):
+    """Sounds and pictures that were written out are read back as what `dataset` makes at once."""
+    sonikeras.prepare("c2", tmp_path / "out", images_per_class=5, seed=3)
+    direct = sonikeras.dataset("c2", split="test", images_per_class=5, seed=3, batch_size=None)
+    recorded = sonikeras.dataset("c2", split="test", data_dir=tmp_path / "out", stage="audio", batch_size=None)
+    drawn = sonikeras.dataset("c2", split="test", data_dir=tmp_path / "out", stage="spectrogram", batch_size=None)
+    assert recorded.class_names == direct.class_names and drawn.cardinality() == direct.cardinality() == 2
+    for (a, label), (b, label_b), (c, label_c) in zip(direct, recorded, drawn, strict=True):
+        assert label == label_b == label_c
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - c).max() <= 2  # Pillow rounds on the way
+
+
+def test_recordings_are_cut_and_padded(tmp_path):
+    for name in ("a", "b"):
+        for length in (1000, 65024, 90000):
+            path = tmp_path / name / f"{length}.wav"
+            path.parent.mkdir(exist_ok=True)
+            sonikeras.write_audio(path, np.full(length, 0.25, np.float32))
+    data = sonikeras.dataset(data_dir=tmp_path, stage="audio", output="audio", batch_size=None, shuffle=False)
+    for path, (x, _) in zip(data.file_paths, data, strict=True):
+        assert x.shape == (65024,)
+        assert (x.numpy() != 0).sum() == min(int(path.split("/")[-1].removesuffix(".wav")), 65024)

