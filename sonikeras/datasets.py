@@ -218,7 +218,8 @@ def _pipeline(
     data = tf.data.Dataset.from_tensor_slices((np.arange(len(labels)), labels))
     if shuffle_seed is not None:
         data = data.shuffle(len(labels), seed=shuffle_seed, reshuffle_each_iteration=True)
-    data = data.map(load_one, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    # More threads than cores would only wait for each other: Python runs between the array operations.
+    data = data.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
     if batch_size is not None:
         data = data.batch(batch_size)
     data = data.map(lambda x, y: (render(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -164,7 +164,7 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
     changes |= {key: value for key, value in vars(options).items() if key not in ("smoke", "out") and value is not None}
     if options.data_dir and not options.data:
         changes["data"] = None
-    if str(changes.get("weights")).lower() == "none":
+    if options.weights == "none":
         changes["weights"] = None
     chosen = dataclasses.replace(recipe, **changes)
     out = Path(options.out or f"runs/{Path(sys.argv[0]).stem}{'-smoke' if options.smoke else ''}")

@@ -63,7 +63,7 @@ class Spectrogram(keras.layers.Layer):
         top_db: float | None = 80,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
         if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
             raise ValueError(
                 "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
@@ -90,6 +90,12 @@ class Spectrogram(keras.layers.Layer):
                 "The input of `Spectrogram` must have the shape [batch, samples] or [batch, samples, channels]. "
                 f"Received: shape={tuple(inputs.shape)}"
             )
+        fft_length = self.fft_length or self.frame_length
+        if inputs.shape[1] is not None and inputs.shape[1] + self._padding(fft_length) < fft_length:
+            raise ValueError(
+                f"The input of `Spectrogram` must have at least one frame of {fft_length} samples, or one sample where "
+                f"frames are centred. Received: {inputs.shape[1]} samples"
+            )
         audio = ops.cast(inputs, "float32")
         channels = len(inputs.shape) == 3
         if channels:
@@ -98,7 +104,7 @@ class Spectrogram(keras.layers.Layer):
             audio,
             frame_length=self.frame_length,
             frame_step=self.frame_step,
-            fft_length=self.fft_length or self.frame_length,
+            fft_length=fft_length,
             window=self.window,
             center=self.center,
         )
@@ -118,9 +124,11 @@ class Spectrogram(keras.layers.Layer):
         samples = input_shape[1]
         frames = None
         if samples is not None:
-            padding = fft_length // 2 * 2 if self.center else 0
-            frames = 1 + (samples + padding - fft_length) // self.frame_step
+            frames = 1 + (samples + self._padding(fft_length) - fft_length) // self.frame_step
         return (input_shape[0], frames, fft_length // 2 + 1, *input_shape[2:])
+
+    def _padding(self, fft_length: int) -> int:
+        return fft_length // 2 * 2 if self.center else 0
 
     def get_config(self) -> dict[str, Any]:
         names = ("frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db")
@@ -169,13 +177,14 @@ class SpectrogramImage(keras.layers.Layer):
         top_db: float = 80,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
         size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
         if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
             raise ValueError(
                 "`image_size` must be a positive integer or a pair (height, width) of them. "
                 f"Received: image_size={image_size!r}"
             )
+        pictures.colors(colormap)
         _check("scale", scale, PICTURE_SCALES)
         _check("drawing", drawing, DRAWINGS)
         self.image_size = size

@@ -48,7 +48,7 @@ def draw(
         low, high = (0.0, 1.0) if scale == "amplitude" else (-float(top_db), 0.0)
     span = high - low
     shares = (values - low) / ops.where(span > 0, span, 1.0)
-    table = _colors(colormap)
+    table = colors(colormap)
     index = ops.cast(ops.clip(ops.floor(shares * 256), 0, 255), "int32")
     grid = ops.take(table, index, axis=0)  # [..., frames, bins, 3]
     grid = ops.swapaxes(grid, -3, -2)
@@ -173,8 +173,12 @@ def _product(matrix: np.ndarray, grid: Any, *, axis: int) -> Any:
 
 
 @functools.cache
-def _colors(name: str) -> np.ndarray:
-    """The colormap as a float32 array `[256, 3]` in 0..255."""
+def colors(name: str) -> np.ndarray:
+    """A matplotlib colormap as a float32 array `[256, 3]` in 0..255.
+
+    Raises:
+        ValueError: There is no such colormap.
+    """
     import matplotlib
 
     if name not in matplotlib.colormaps:

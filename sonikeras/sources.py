@@ -205,6 +205,7 @@ def _folder_examples(
         )
     labels: list[int] = []
     paths: list[Path] = []
+    names: list[str] = []
     for label, class_name in enumerate(class_names):
         folder = roots.get(split, roots.get("", data_dir)) / class_name
         files = _files(folder, STAGES[stage])
@@ -212,6 +213,7 @@ def _folder_examples(
             raise ValueError(
                 f"Each class must have at least one file of {list(STAGES[stage])}. Received: none in {folder}"
             )
+        stems = Counter(file.stem for file in files)
         if "" in roots:
             files = [file for file in files if (_share(file) < 0.2) == (split == "test")]
         if images_per_class is not None:
@@ -219,14 +221,13 @@ def _folder_examples(
             files = sorted(files, key=_share)[: test if split == "test" else images_per_class - test]
         paths += sorted(files)
         labels += [label] * len(files)
+        # Two files of a class that differ only in their endings keep them, so that names are unique.
+        names += [file.stem if stems[file.stem] == 1 else file.name for file in sorted(files)]
     if not paths:
         raise ValueError(
             f"The hash of the files' names puts none of them into the part {split!r}: have more files, or folders "
             f"train/ and test/. Received: data_dir={data_dir}"
         )
-    stems = Counter((path.parent, path.stem) for path in paths)
-    # Two files of a class that differ only in their endings keep them, so that names are unique.
-    names = [path.stem if stems[path.parent, path.stem] == 1 else path.name for path in paths]
     return Examples(class_names, np.array(labels, np.int32), names, paths)
 
 

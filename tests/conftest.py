@@ -47,7 +47,8 @@ def image_folder(tmp_path, photo):
         for label, name in enumerate(classes):
             (root / name).mkdir(parents=True)
             for i in range(count):
-                crop = photo[20 * i : 20 * i + 60, 40 * label : 40 * label + 80]
+                top = 4 * i
+                crop = photo[top : top + 60, 40 * label : 40 * label + 80]
                 cv2.imwrite(str(root / name / f"picture{i}.png"), crop[..., ::-1])
         return root
 
