@@ -39,9 +39,7 @@ def extract_features(
         ValueError: The data set's cardinality is unknown.
     """
     directory = Path(directory)
-    total = int(dataset.cardinality())
-    if total < 0:
-        raise ValueError(f"`dataset` must have a known cardinality. Received: cardinality={total}")
+    total = _known_cardinality(dataset)
     starts = range(0, total, _BATCHES_PER_PART)
     paths = [directory / f"{start:06d}.npz" for start in starts]
     first = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
@@ -91,7 +89,7 @@ def fit(
 
     Args:
         model: Compiled and built Keras model.
-        train: `tf.data.Dataset` of batches, shuffled anew each epoch or not at all.
+        train: `tf.data.Dataset` of batches of known cardinality, shuffled anew each epoch or not at all.
         validation: `tf.data.Dataset` of batches, or `None`. Defaults to `None`.
         epochs: Integer, number of epochs altogether.
         directory: Folder for `history.csv` (a row an epoch) and the latest checkpoint.
@@ -103,12 +101,19 @@ def fit(
         Dict of lists with a value an epoch: `loss` and the metrics, `val_...`, and `seconds`, the time needed so far.
     """
     checkpoint = _Checkpoint(Path(directory), time.monotonic() if started is None else started)
+    # Every iterator draws an order of the examples, also those that Keras makes to build a model, and more. So all is
+    # built before, `fit` gets a single endless iterator, and epochs that are done draw their orders here.
+    steps = _known_cardinality(train)
+    model.optimizer.build(model.trainable_variables)
+    model.test_on_batch(*next(iter(train)))
+    model.reset_metrics()
     done = checkpoint.restore(model)
     for _ in range(done):
-        iter(train)  # each iterator draws one order, so epochs that are done must draw theirs
+        iter(train)
     if done < epochs:
         model.fit(
-            train,
+            train.repeat(),
+            steps_per_epoch=steps,
             validation_data=validation,
             initial_epoch=done,
             epochs=epochs,
@@ -117,6 +122,18 @@ def fit(
             shuffle=False,  # the data set's own affair
         )
     return checkpoint.history
+
+
+def _known_cardinality(dataset: Any) -> int:
+    cardinality = int(dataset.cardinality())
+    if cardinality < 0:
+        raise ValueError(f"A data set must have a known cardinality. Received: cardinality={cardinality}")
+    return cardinality
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """All that training changes: weights, random generators (which `save_weights` leaves out), the optimizer's state."""
+    return [*model.variables, *model.optimizer.variables]
 
 
 class _Checkpoint(keras.callbacks.Callback):
@@ -138,8 +155,9 @@ class _Checkpoint(keras.callbacks.Callback):
         if not checkpoints:
             return 0
         done = max(checkpoints)
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(checkpoints[done])
+        with np.load(checkpoints[done]) as values:
+            for variable, value in zip(_state(model), values.values(), strict=True):
+                variable.assign(value)
         with open(self._directory / "history.csv", newline="") as file:
             rows = list(csv.DictReader(file))[:done]
         self.history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
@@ -154,14 +172,10 @@ class _Checkpoint(keras.callbacks.Callback):
             writer.writerow(["epoch", *self.history])
             writer.writerows([i + 1, *row] for i, row in enumerate(zip(*self.history.values(), strict=True)))
         older = self._checkpoints().values()
-        # Keras insists on this ending.
-        with replacing(self._directory / f"checkpoint-{epoch + 1:04d}.weights.h5") as temporary:
-            weights = temporary.with_name(temporary.stem + ".weights.h5")
-            self.model.save_weights(weights)
-            os.replace(weights, temporary)
+        with replacing(self._directory / f"checkpoint-{epoch + 1:04d}.npz") as temporary:
+            np.savez(temporary, *(np.asarray(variable) for variable in _state(self.model)))
         for path in older:
             path.unlink()
 
     def _checkpoints(self) -> dict[int, Path]:
-        found = self._directory.glob("checkpoint-*.weights.h5")
-        return {int(path.name.removeprefix("checkpoint-").removesuffix(".weights.h5")): path for path in found}
+        return {int(path.stem.removeprefix("checkpoint-")): path for path in self._directory.glob("checkpoint-*.npz")}

@@ -1,0 +1,193 @@
+"""Training loses nothing: interrupted and killed runs end like undisturbed ones."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sonikeras.training import extract_features, feature_dataset, fit
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 8)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+
+
+def make_model():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dropout(0.5), keras.layers.Dense(2)]
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+    )
+    return model
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1 and self._epoch == self.epoch:
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+
+def train(directory, callbacks=(), epochs=6):
+    model = make_model()
+    data = feature_dataset(X, Y, batch_size=16, shuffle_seed=3)
+    history = fit(
+        model, data, feature_dataset(X, Y), epochs=epochs, directory=directory, callbacks=callbacks, verbose=0
+    )
+    return model, {name: values for name, values in history.items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 4])
+def test_interrupted_training_ends_like_an_undisturbed_one(tmp_path, epoch):
+    model, history = train(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", [StopAt(epoch)])
+    again, history_again = train(tmp_path / "b")
+    assert history_again == history and len(history["loss"]) == 6
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with open(tmp_path / "b" / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert [float(row["loss"]) for row in rows] == history["loss"]
+    seconds = [float(row["seconds"]) for row in rows]
+    assert seconds == sorted(seconds)
+
+
+def test_same_seed_same_history(tmp_path):
+    assert train(tmp_path / "a")[1] == train(tmp_path / "b")[1]
+
+
+def test_finished_training_is_not_run_again(tmp_path):
+    _, history = train(tmp_path)
+    before = os.stat(next(tmp_path.glob("checkpoint*"))).st_mtime_ns
+    assert train(tmp_path)[1] == history
+    assert os.stat(next(tmp_path.glob("checkpoint*"))).st_mtime_ns == before
+    assert len(train(tmp_path, epochs=8)[1]["loss"]) == 8
+    assert len(list(tmp_path.glob("*checkpoint*"))) == 1
+
+
+def test_history_that_is_ahead_of_the_checkpoint(tmp_path):
+    """A process killed between the two writes repeats the epoch, and its row."""
+    _, history = train(tmp_path / "a", epochs=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", [StopAt(3)])
+    lines = (tmp_path / "b" / "history.csv").read_text().splitlines()
+    (tmp_path / "b" / "history.csv").write_text("\n".join([*lines, lines[-1].replace("3,", "4,", 1)]) + "\n")
+    assert train(tmp_path / "b", epochs=5)[1] == history
+
+
+def test_data_set_from_disk_goes_on_in_the_same_order(tmp_path):
+    """The same for `sonikeras.dataset`, which shuffles before it loads."""
+    import sonikeras
+
+    def run(directory, callbacks=()):
+        keras.utils.set_random_seed(1)
+        data = sonikeras.dataset("c2", images_per_class=40, output="image", image_size=16, batch_size=16)
+        model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+        model.compile(keras.optimizers.Adam(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return fit(model, data, epochs=4, directory=directory, callbacks=callbacks, verbose=0)["loss"]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b", [StopAt(2)])
+    assert run(tmp_path / "b") == run(tmp_path / "a")
+
+
+class CountedBackbone:
+    """Doubles its input, and can fail at a batch."""
+
+    def __init__(self, fail_at=None):
+        self.calls, self.fail_at = 0, fail_at
+
+    def predict_on_batch(self, x):
+        if self.calls == self.fail_at:
+            raise KeyboardInterrupt
+        self.calls += 1
+        return np.asarray(x) * 2
+
+
+def test_features_are_computed_once_and_go_on_after_an_interruption(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)  # 25 batches
+    with pytest.raises(KeyboardInterrupt):
+        extract_features(CountedBackbone(fail_at=19), data, tmp_path)
+    second = CountedBackbone()
+    features, labels = extract_features(second, data, tmp_path)
+    assert second.calls == 25 - 16
+    np.testing.assert_array_equal(features, X * 2)
+    np.testing.assert_array_equal(labels, Y)
+    third = CountedBackbone()
+    extract_features(third, data, tmp_path)
+    assert third.calls == 0 and not list(tmp_path.glob(".*"))
+
+
+def test_features_need_a_known_cardinality(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).filter(lambda x, y: True)
+    with pytest.raises(ValueError, match="known cardinality. Received: cardinality=-2"):
+        extract_features(CountedBackbone(), data, tmp_path)
+
+
+def test_frozen_features_give_the_logits_of_the_whole_model(tmp_path):
+    import sonikeras
+
+    data = sonikeras.dataset("c2", split="test", images_per_class=5, output="image", image_size=64)
+    model = sonikeras.models.classifier("efficientnet_lite0", 2, weights=None, image_size=64, freeze=True)
+    features, _ = extract_features(model.get_layer("backbone"), data, tmp_path)
+    pictures = np.concatenate([x for x, _ in data])
+    np.testing.assert_allclose(
+        model.get_layer("head").predict(features, verbose=0), model.predict(pictures, verbose=0), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_killed_recipe_goes_on(tmp_path):
+    """SIGKILL in the middle of training; the second start ends like a run that was left alone."""
+    code = (
+        "import sys\nfrom sonikeras.experiments import Recipe, run\n"
+        "recipe = Recipe(network='efficientnet_lite0', data='c2', images_per_class=10, config='matched', epochs=60,\n"
+        "                image_size=64, weights=None)\n"
+        "print(run(recipe, sys.argv[1]).accuracy)\n"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+
+    def start(directory):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, directory], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    killed = start(tmp_path / "b")
+    deadline = time.monotonic() + 200
+    while len(rows(tmp_path / "b")) < 5 and time.monotonic() < deadline and killed.poll() is None:
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    done = len(rows(tmp_path / "b"))
+    assert 5 <= done < 60
+    assert not (tmp_path / "b" / "report.json").exists()
+    for process in [start(tmp_path / "b"), start(tmp_path / "a")]:
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+    assert (tmp_path / "b" / "report.json").exists()
+
+
+def rows(directory):
+    if not (directory / "history.csv").exists():
+        return []
+    with open(directory / "history.csv") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
