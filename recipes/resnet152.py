@@ -1,6 +1,8 @@
 """The study's recipe for ResNet152: a new linear head on the frozen network, Adam, 25 epochs.
 
-The study calls it "ResNet150", which does not exist. The spectrogram picture's shorter side is resized to 232 pixels and the middle 224 x 224 cut out.
+The study calls it "ResNet150", which does not exist.
+
+The spectrogram picture's shorter side is resized to 232 pixels and the middle 224 x 224 cut out.
 """
 
 from sonikeras.experiments import Recipe, main

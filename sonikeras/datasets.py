@@ -70,8 +70,8 @@ def dataset(
             padded with silence to the config's length) or `"spectrogram"` (ready pictures). Defaults to `"image"`.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         engine: String, `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
-        output: What the model is fed: `"picture"`, `"spectrogram"` (dB), `"audio"`, or `"image"`: the images themselves,
-            in colour and not sonified, the baseline. Defaults to `"picture"`.
+        output: What the model is fed: `"picture"`, `"spectrogram"` (dB), `"audio"`, or `"image"`: the images
+            themselves, in colour and not sonified, the baseline. Defaults to `"picture"`.
         image_size: Integer or `(height, width)` of pictures and images; `None` for the config's `picture_size`.
             Defaults to (224, 224).
         shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle, as torchvision's

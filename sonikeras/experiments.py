@@ -146,9 +146,7 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
         metrics=["accuracy"],
     )
     verbose = "auto" if sys.stdout.isatty() else 2
-    history = fit(
-        trained, train, test, epochs=recipe.epochs, directory=directory, started=started, verbose=verbose
-    )
+    history = fit(trained, train, test, epochs=recipe.epochs, directory=directory, started=started, verbose=verbose)
     _write_samples(recipe, directory / "samples")
     with replacing(directory / "model.keras") as temporary:
         model.save(temporary)

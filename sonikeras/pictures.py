@@ -1,7 +1,7 @@
 """Spectrogram to picture: levels as colours, drawn at any size.
 
-A picture is `rows @ colours @ columns` for each colour channel. The two matrices say which cells of the spectrogram each
-pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product.
+A picture is `rows @ colours @ columns` for each colour channel. The two matrices say which cells of the spectrogram
+each pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _COMMENT = "sonikeras:"
 
 
 def to_pcm16(audio: np.ndarray) -> np.ndarray:
-    """Samples as 16-bit PCM, as libsndfile writes them: float -1..1 `[...]`, clipped and rounded down, to int16 `[...]`."""
+    """Samples as 16-bit PCM, clipped and rounded down as libsndfile does: float -1..1 `[...]` to int16 `[...]`."""
     wide = np.rint(np.asarray(audio, np.float64) * 2.0**31)
     return np.clip(np.floor(wide / 2**16), -32768, 32767).astype(np.int16)
 
@@ -72,10 +72,12 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
     peak = float(np.abs(audio).max())
     if peak > 1:
         raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.4g}")
-    with replacing(path) as temporary:
-        with soundfile.SoundFile(temporary, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file:
-            file.comment = _COMMENT + json.dumps(config.to_dict())
-            file.write(to_pcm16(audio))
+    with (
+        replacing(path) as temporary,
+        soundfile.SoundFile(temporary, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file,
+    ):
+        file.comment = _COMMENT + json.dumps(config.to_dict())
+        file.write(to_pcm16(audio))
 
 
 def read_audio(
@@ -117,7 +119,9 @@ def read_audio(
         try:
             config = SonificationConfig.from_dict(json.loads(comment.removeprefix(_COMMENT)))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"The config in the file is not one of this version. Received: {name} ({error})") from error
+            raise ValueError(
+                f"The config in the file is not one of this version. Received: {name} ({error})"
+            ) from error
     else:
         config = SonificationConfig.preset("study")
     mono = samples.mean(axis=1)

@@ -82,8 +82,8 @@ def load_examples(
         not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
     ):
         raise ValueError(
-            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}: one in five is for testing. "
-            f"Received: images_per_class={images_per_class!r}"
+            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}, since one in five is for "
+            f"testing. Received: images_per_class={images_per_class!r}"
         )
     names = class_names(name, data_dir=data_dir, source=source, classes=classes)
     if data_dir is not None:
@@ -154,14 +154,12 @@ def class_names(
     """
     if name not in builtin.CLASSES and not (name is None and data_dir is not None):
         raise ValueError(
-            f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir`. Received: name={name!r}"
+            f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir`. "
+            f"Received: name={name!r}"
         )
     if source not in SOURCES:
         raise ValueError(f"Unknown `source`. Allowed values: {list(SOURCES)}. Received: source={source!r}")
-    if data_dir is not None:
-        available = _class_folders(Path(data_dir))
-    else:
-        available = sorted(builtin.CLASSES["c15"])
+    available = sorted(builtin.CLASSES["c15"]) if data_dir is None else _class_folders(Path(data_dir))
     if classes is not None:
         chosen = sorted(classes)
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(available):
@@ -200,8 +198,8 @@ def _folder_examples(
     roots = _roots(data_dir)
     if "" not in roots and split not in roots:
         raise FileNotFoundError(
-            f'`data_dir` has the folder "{next(iter(roots))}" but not "{split}": add it, or pass the class folders\' own '
-            f"parent, which is then split 80/20. Received: data_dir={data_dir}, split={split!r}"
+            f'`data_dir` has the folder "{next(iter(roots))}" but not "{split}": add it, or pass the folder that '
+            f"has the class folders, which is then split 80/20. Received: data_dir={data_dir}, split={split!r}"
         )
     labels: list[int] = []
     paths: list[Path] = []

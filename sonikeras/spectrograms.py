@@ -1,7 +1,8 @@
 """Audio to spectrogram: the short-time Fourier transform and decibels, on any backend of Keras.
 
-On TensorFlow `keras.ops.stft` is `tf.signal.stft`, so these functions work in `tf.data`, in a graph and under XLA. Conventions are librosa's: periodic window, centred frames with zeros beyond the ends, decibels relative to the
-loudest bin of each example.
+On TensorFlow `keras.ops.stft` is `tf.signal.stft`, so these functions work in `tf.data`, in a graph and under XLA.
+Conventions are librosa's: periodic window, centred frames with zeros beyond the ends, decibels relative to the loudest
+bin of each example.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def _known_cardinality(dataset: Any) -> int:
 
 
 def _state(model: keras.Model) -> list[Any]:
-    """All that training changes: weights, random generators (which `save_weights` leaves out), the optimizer's state."""
+    """All that training changes: weights, random generators, which `save_weights` leaves out, the optimizer's state."""
     return [*model.variables, *model.optimizer.variables]
 
 

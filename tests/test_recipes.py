@@ -35,7 +35,7 @@ def check(folder, class_names):
     assert report["class_names"] == class_names and 0 <= report["accuracy"] <= 1 and report["seconds"] > 0
     expected = {"run.json", "history.csv", "classification_report.txt", "curves.png", "confusion.png", "model.keras"}
     assert expected <= {path.name for path in folder.iterdir()}
-    assert not [path for path in folder.rglob(".*")]
+    assert not list(folder.rglob(".*"))
     run = json.loads((folder / "run.json").read_text())
     assert run["versions"]["keras"] == keras.__version__
     assert sonikeras.SonificationConfig.from_dict(run["sonification"])
