@@ -82,8 +82,8 @@ def load_examples(
         not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
     ):
         raise ValueError(
-            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}, since one in five is for "
-            f"testing. Received: images_per_class={images_per_class!r}"
+            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}: one in five is a test "
+            f"image. Received: images_per_class={images_per_class!r}"
         )
     names = class_names(name, data_dir=data_dir, source=source, classes=classes)
     if data_dir is not None:
