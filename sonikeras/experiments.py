@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.metadata
-import json
 import os
 import platform
 import sys
@@ -22,7 +21,7 @@ from sonikeras.chain import desonify, picture
 from sonikeras.config import as_config, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
-from sonikeras.files import replacing, write_json
+from sonikeras.files import claim, replacing
 from sonikeras.images import read_image
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import from_pcm16, write_audio
@@ -114,7 +113,11 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     """
     started = time.monotonic()
     directory = Path(directory)
-    _claim(directory, recipe)
+    claim(
+        directory / "run.json",
+        {"recipe": dataclasses.asdict(recipe), "sonification": as_config(recipe.config).to_dict()},
+        {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
+    )
     keras.utils.set_random_seed(recipe.seed)
     train, test = recipe.dataset("train", shuffle=recipe.fine_tune), recipe.dataset("test")
     model = models.classifier(
@@ -197,24 +200,6 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--out", help="run folder; the same folder again goes on with an interrupted run. Default: runs/<recipe>")
     add("--smoke", action="store_true", help=f"a run of a minute at most through every step: {_SMOKE}")
     return parser
-
-
-def _claim(directory: Path, recipe: Recipe) -> None:
-    """Notes in the folder what is run in it, or checks that it is the same as before."""
-    path = directory / "run.json"
-    plan = {"recipe": dataclasses.asdict(recipe), "sonification": as_config(recipe.config).to_dict()}
-    if path.exists():
-        before = json.loads(path.read_text())
-        if any(before.get(key) != value for key, value in plan.items()):
-            old, new = before.get("recipe", {}), plan["recipe"]
-            differences = {key: (old.get(key), value) for key, value in new.items() if old.get(key) != value}
-            raise ValueError(
-                f"The run folder must be new or hold the same recipe: choose another one. Received: {directory}, which "
-                f"differs (there, now) in {differences or 'the signal chain'}"
-            )
-        return
-    versions = {name: _version(name) for name in _PACKAGES}
-    write_json(path, plan | {"versions": {"python": platform.python_version(), **versions}})
 
 
 def _version(package: str) -> str:

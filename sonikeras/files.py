@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +57,35 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     """Writes `obj` to the file `path` as indented JSON, atomically; NaN and infinity, which JSON lacks, are refused."""
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
+    """Notes in a folder what is made in it, or checks that it is what was noted before: files of two plans never mix.
+
+    Args:
+        path: JSON file in that folder.
+        plan: What is made, as values that JSON has.
+        notes: More to be written with it, which may differ the next time. Defaults to `None`.
+
+    Raises:
+        ValueError: If the file notes another plan; the message names what differs.
+    """
+    if not Path(path).exists():
+        write_json(path, {**plan, **(notes or {})})
+        return
+    before = json.loads(Path(path).read_text())
+    old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
+    differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+    if differences:
+        raise ValueError(
+            f"A folder must be new or hold what was made in the same way: choose another one. "
+            f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
+        )
+
+
+def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

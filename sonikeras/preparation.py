@@ -12,6 +12,7 @@ from sonikeras.cache import SoundCache, resolve_cache
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
+from sonikeras.files import claim
 from sonikeras.images import write_image
 from sonikeras.progress import Progress
 from sonikeras.sounds import from_pcm16, write_audio
@@ -45,7 +46,8 @@ def prepare(
         List of paths of images that were left out, with `on_error="skip"`.
 
     Raises:
-        ValueError: An argument breaks its rule, or an image cannot be read.
+        ValueError: An argument breaks its rule, an image cannot be read, or the folder holds files made in another way,
+            of which `prepare.json` in it tells.
         FileNotFoundError: There is no such folder.
 
     Example:
@@ -54,6 +56,8 @@ def prepare(
         []
     """
     config, engine, sounds = as_config(config), resolve_engine(engine), resolve_cache(cache)
+    directory = Path(directory)
+    claim(directory / "prepare.json", {"config": config.to_dict(), "engine": engine, "seed": seed})
     skipped: list[str] = []
     for split in ("train", "test"):
         examples = load_examples(
@@ -67,7 +71,7 @@ def prepare(
         if on_error == "skip":
             examples, bad = readable(examples, "image")
             skipped += bad
-        _write(examples, Path(directory) / split, config, engine, seed, sounds)
+        _write(examples, directory / split, config, engine, seed, sounds)
     return skipped
 
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from sonikeras import files, plots
 
+_INFINITE = -1  # as `tf.data.Dataset.cardinality` says it
 _INTERVAL_METHOD = "wilson"
 _INTERVAL_LEVEL = 0.95
 
@@ -347,10 +347,10 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 def _steps(dataset: Iterable[Any]) -> int | None:
     """Number of batches, or None where it is not known beforehand."""
-    if not isinstance(dataset, tf.data.Dataset):
+    if not hasattr(dataset, "cardinality"):
         return len(dataset) if isinstance(dataset, Sized) else None
     steps = int(dataset.cardinality())
-    if steps == tf.data.INFINITE_CARDINALITY:
+    if steps == _INFINITE:
         raise ValueError(f"Argument `dataset` must be finite; use `take`. Received: the endless dataset={dataset}")
     return steps if steps >= 0 else None
 

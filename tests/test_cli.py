@@ -54,11 +54,16 @@ def test_prepare_goes_on_where_it_stopped(monkeypatch):
     monkeypatch.setattr(preparation, "write_image", original)
     main(arguments)
     files = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file())
+    files.remove("prepare.json")
     assert len(files) == 20 and not [name for name in files if Path(name).name.startswith(".")]
     assert {Path(name).parts[:2] for name in files} == {(s, c) for s in ("train", "test") for c in ("cat", "dog")}
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     audio, config = sonikeras.read_audio("out/" + [name for name in files if name.endswith(".wav")][0])
     assert config == sonikeras.SonificationConfig() and len(audio) == config.samples
+    with pytest.raises(
+        SystemExit, match=r"hold what was made in the same way.*'config.reference': \('max', 'absolute'\)"
+    ):
+        main([*arguments, "--config", "matched"])
 
 
 def test_prepare_a_folder_with_a_bad_image(image_folder, capsys):
