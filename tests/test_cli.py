@@ -61,7 +61,7 @@ def test_prepare_goes_on_where_it_stopped(monkeypatch):
     audio, config = sonikeras.read_audio("out/" + [name for name in files if name.endswith(".wav")][0])
     assert config == sonikeras.SonificationConfig() and len(audio) == config.samples
     with pytest.raises(
-        SystemExit, match=r"hold what was made in the same way.*'config.reference': \('max', 'absolute'\)"
+        SystemExit, match=r"made in the same way.*'config.reference': \('max', 'absolute'\)"
     ):
         main([*arguments, "--config", "matched"])
 
