@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 WINDOWS = ("hann", "hamming", "blackman", "bartlett", "cosine", "boxcar")
@@ -116,11 +116,11 @@ class SonificationConfig:
                     f"`{prefix}frame_step` <= `{prefix}frame_length` <= `{prefix}fft_length` must hold. "
                     f"Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, {prefix}fft_length={fft}"
                 )
-        _check_choice("window", self.window, WINDOWS)
-        _check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
-        _check_choice("reference", self.reference, REFERENCES)
-        _check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
-        _check_choice("drawing", self.drawing, DRAWINGS)
+        check_choice("window", self.window, WINDOWS)
+        check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
+        check_choice("reference", self.reference, REFERENCES)
+        check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
+        check_choice("drawing", self.drawing, DRAWINGS)
         _check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
         _check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
         # Numbers that are equal must hash equally: 80 and 80.0 are the same config.
@@ -142,7 +142,7 @@ class SonificationConfig:
         Raises:
             ValueError: There is no such preset.
         """
-        _check_choice("preset", name, presets())
+        check_choice("preset", name, presets())
         return cls(**_PRESETS[name])
 
     @classmethod
@@ -204,8 +204,9 @@ def as_config(config: str | SonificationConfig) -> SonificationConfig:
     )
 
 
-def _check_choice(name: str, value: Any, allowed: Any) -> None:
-    if value not in allowed:
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raises a `ValueError` that names the allowed values, unless `value` is one of them."""
+    if value not in list(allowed):
         raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
 
 

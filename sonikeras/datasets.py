@@ -13,7 +13,7 @@ import numpy as np
 
 from sonikeras import chain, pictures
 from sonikeras.cache import SoundCache, resolve_cache
-from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
 from sonikeras.images import read_image
 from sonikeras.sounds import read_audio, to_pcm16
@@ -102,6 +102,7 @@ def dataset(
         (['cat', 'dog'], np.int64(4))
     """
     arguments = dict(locals())
+    check_choice("split", split, ("train", "test", "both"))
     if split == "both":
         return tuple(dataset(**(arguments | {"split": part})) for part in ("train", "test"))
     config = as_config(config)
@@ -228,16 +229,10 @@ def _pipeline(
 
 def _check_arguments(arguments: dict[str, Any]) -> None:
     stage, output, size = (arguments[key] for key in ("stage", "output", "image_size"))
-    allowed = {
-        "stage": list(_OUTPUTS),
-        "output": list(_OUTPUTS.get(stage, _OUTPUTS["image"])),
-        "interpolation": list(pictures.INTERPOLATIONS),
-        "on_error": ["raise", "skip"],
-    }
-    for key, values in allowed.items():
-        if arguments[key] not in values:
-            extra = f' with stage="{stage}"' if key == "output" else ""
-            raise ValueError(f"Unknown `{key}`{extra}. Allowed values: {values}. Received: {key}={arguments[key]!r}")
+    check_choice("stage", stage, _OUTPUTS)
+    check_choice("output", output, _OUTPUTS[stage])
+    check_choice("interpolation", arguments["interpolation"], pictures.INTERPOLATIONS)
+    check_choice("on_error", arguments["on_error"], ("raise", "skip"))
     sides = (size, size) if isinstance(size, int) else size
     if sides is not None and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
         raise ValueError(f"`image_size` must be positive integers (height, width). Received: image_size={size!r}")

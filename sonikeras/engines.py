@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.config import SonificationConfig
+from sonikeras.config import SonificationConfig, check_choice
 
 Engine = Callable[[np.ndarray, SonificationConfig, np.random.Generator], np.ndarray]
 
@@ -26,8 +26,7 @@ def resolve_engine(engine: str) -> str:
     """
     if engine == "auto":
         return engines()[0]
-    if engine not in _ENGINES:
-        raise ValueError(f"Unknown `engine`. Allowed values: {['auto', *_ENGINES]}. Received: engine={engine!r}")
+    check_choice("engine", engine, ["auto", *_ENGINES])
     return engine
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from sonikeras import pictures, spectrograms
-from sonikeras.config import DRAWINGS, PICTURE_SCALES, WINDOWS
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, WINDOWS, check_choice
 
 SCALES = ("db", "amplitude", "power")
 
@@ -69,8 +69,8 @@ class Spectrogram(keras.layers.Layer):
                 "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
                 f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
             )
-        _check("window", window, WINDOWS)
-        _check("scale", scale, SCALES)
+        check_choice("window", window, WINDOWS)
+        check_choice("scale", scale, SCALES)
         if reference != "max" and (isinstance(reference, str) or reference <= 0):
             raise ValueError(f'`reference` must be "max" or a float above 0. Received: reference={reference!r}')
         if top_db is not None and top_db <= 0:
@@ -185,8 +185,8 @@ class SpectrogramImage(keras.layers.Layer):
                 f"Received: image_size={image_size!r}"
             )
         pictures.colors(colormap)
-        _check("scale", scale, PICTURE_SCALES)
-        _check("drawing", drawing, DRAWINGS)
+        check_choice("scale", scale, PICTURE_SCALES)
+        check_choice("drawing", drawing, DRAWINGS)
         self.image_size = size
         self.colormap = colormap
         self.scale = scale
@@ -218,8 +218,3 @@ class SpectrogramImage(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = ("image_size", "colormap", "scale", "drawing", "top_db")
         return super().get_config() | {name: getattr(self, name) for name in names}
-
-
-def _check(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")

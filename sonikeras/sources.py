@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sonikeras import builtin, images, sounds
+from sonikeras.config import check_choice
 
 STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
 SOURCES = ("builtin",)
@@ -74,10 +75,8 @@ def load_examples(
     stage: str = "image",
 ) -> Examples:
     """Finds the examples of one split. The arguments are those of `sonikeras.dataset`."""
-    if split not in builtin.SPLITS:
-        raise ValueError(f"Unknown `split`. Allowed values: {[*builtin.SPLITS, 'both']}. Received: split={split!r}")
-    if stage not in STAGES:
-        raise ValueError(f"Unknown `stage`. Allowed values: {list(STAGES)}. Received: stage={stage!r}")
+    check_choice("split", split, builtin.SPLITS)
+    check_choice("stage", stage, STAGES)
     if images_per_class is not None and (
         not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
     ):
@@ -157,8 +156,7 @@ def class_names(
             f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir`. "
             f"Received: name={name!r}"
         )
-    if source not in SOURCES:
-        raise ValueError(f"Unknown `source`. Allowed values: {list(SOURCES)}. Received: source={source!r}")
+    check_choice("source", source, SOURCES)
     available = sorted(builtin.CLASSES["c15"]) if data_dir is None else _class_folders(Path(data_dir))
     if classes is not None:
         chosen = sorted(classes)

@@ -248,7 +248,7 @@ def test_audio_that_cannot_be_written(tmp_path):
         ({"config": "best"}, r"Unknown `preset`. Allowed values: \['study', 'matched'\]. Received: preset='best'"),
         ({"config": 3}, "`config` must be a SonificationConfig or the name of a preset.*Received: config=3"),
         ({"engine": "fast"}, r"Unknown `engine`. Allowed values: \['auto', 'librosa'\]. Received: engine='fast'"),
-        ({"output": "smell"}, r"Unknown `output` with stage=\"image\". Allowed values: .*Received: output='smell'"),
+        ({"output": "smell"}, r"Unknown `output`. Allowed values: .*Received: output='smell'"),
         ({"classes": ["cat", "unicorn"]}, r"`classes` must be different ones of .*Received: classes=.*unicorn"),
         ({"classes": ["cat", "cat"]}, "`classes` must be different ones of"),
         ({"classes": ["cat", "dog", "cow"]}, '"c2" has 2 classes: choose them with `classes`.*Received: 3 classes'),

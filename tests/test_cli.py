@@ -60,9 +60,7 @@ def test_prepare_goes_on_where_it_stopped(monkeypatch):
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     audio, config = sonikeras.read_audio("out/" + [name for name in files if name.endswith(".wav")][0])
     assert config == sonikeras.SonificationConfig() and len(audio) == config.samples
-    with pytest.raises(
-        SystemExit, match=r"made in the same way.*'config.reference': \('max', 'absolute'\)"
-    ):
+    with pytest.raises(SystemExit, match=r"made in the same way.*'config.reference': \('max', 'absolute'\)"):
         main([*arguments, "--config", "matched"])
 
 

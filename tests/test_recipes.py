@@ -89,9 +89,7 @@ def test_fine_tuning_trains_the_whole_network():
 def test_run_folder_of_another_recipe_is_refused():
     start("quickstart", "--smoke")
     before = {path: path.stat().st_mtime_ns for path in Path("run").iterdir() if path.name != "report.json"}
-    with pytest.raises(
-        SystemExit, match=r"made in the same way.*'recipe.epochs': \(2, 3\)"
-    ):
+    with pytest.raises(SystemExit, match=r"made in the same way.*'recipe.epochs': \(2, 3\)"):
         start("quickstart", "--smoke", "--epochs", "3")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
