@@ -18,7 +18,7 @@ _MAGIC = b"sonipcm1"
 
 def default_directory() -> Path:
     """Where sounds are cached: `$SONIKERAS_CACHE`, else `$XDG_CACHE_HOME/sonikeras`, else `~/.cache/sonikeras`."""
-    if "SONIKERAS_CACHE" in os.environ:
+    if os.environ.get("SONIKERAS_CACHE"):
         return Path(os.environ["SONIKERAS_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonikeras"
 
@@ -45,7 +45,7 @@ class SoundCache:
     """
 
     def __init__(self, directory: str | os.PathLike) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(directory).expanduser()
         self._warned = False
         try:
             self.directory.mkdir(parents=True, exist_ok=True)

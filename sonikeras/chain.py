@@ -81,7 +81,7 @@ def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -
 
 
 def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
-    """The picture of a sound's spectrogram, as the study's classifiers see it.
+    """The picture of a sound's spectrogram, as the config draws it: what a classifier sees.
 
     Args:
         audio: float array `[samples]`, mono, at `config.sample_rate`.

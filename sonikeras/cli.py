@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"sonikeras: error: {error}")
     except KeyboardInterrupt:
         sys.exit("sonikeras: interrupted")
@@ -45,7 +45,8 @@ def _prepare(options: argparse.Namespace) -> None:
     import sonikeras
 
     names = ("data_dir", "classes", "images_per_class", "config", "engine", "seed", "on_error")
-    skipped = sonikeras.prepare(options.name, options.directory, **{name: getattr(options, name) for name in names})
+    name = None if options.name == "all" else options.name
+    skipped = sonikeras.prepare(name, options.directory, **{key: getattr(options, key) for key in names})
     for path in skipped:
         print(f"left out: {path}")
 
@@ -74,9 +75,9 @@ def _info(options: argparse.Namespace) -> None:
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, height = text.lower().split("x")
-    if int(width) < 1 or int(height) < 1:
-        raise ValueError(text)
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 640x480. Received: {text}")
     return int(height), int(width)
 
 
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_desonify)
 
     add = commands.add_parser("prepare", help="write the sounds and pictures of a data set into class folders")
-    add.add_argument("name", nargs="?", help="c2, c4, c10 or c15; not needed with --data-dir")
+    add.add_argument("name", help='c2, c4, c10 or c15, or "all" classes of --data-dir')
     add.add_argument("directory", help="folder to write to: DIRECTORY/{train,test}/<class>/")
     add.add_argument("--data-dir", help="folder <class>/* or {train,test}/<class>/* of images")
     add.add_argument("--classes", nargs="+", help="names of the classes to take")

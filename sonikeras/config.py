@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 WINDOWS = ("hann", "hamming", "blackman", "bartlett", "cosine", "boxcar")
 IMAGE_INTERPOLATIONS = ("bilinear", "area")
 REFERENCES = ("max", "absolute")
@@ -117,6 +119,13 @@ class SonificationConfig:
                     f"Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, {prefix}fft_length={fft}"
                 )
         check_choice("window", self.window, WINDOWS)
+        if 2 * self.frame_step > self.frame_length:  # up to half a window all of them overlap well
+            squares = _overlapped_squares(self.window, self.frame_length, self.frame_step)
+            if squares.min() < 0.01 * squares.max():
+                raise ValueError(
+                    "`frame_step` must be small enough for the windows to overlap, or no sound can be made. "
+                    f"Received: frame_step={self.frame_step}, frame_length={self.frame_length}, window={self.window!r}"
+                )
         check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
         check_choice("reference", self.reference, REFERENCES)
         check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
@@ -202,6 +211,15 @@ def as_config(config: str | SonificationConfig) -> SonificationConfig:
     raise ValueError(
         f"`config` must be a SonificationConfig or the name of a preset: {presets()}. Received: config={config!r}"
     )
+
+
+def _overlapped_squares(window: str, length: int, step: int) -> np.ndarray:
+    """The sum of squares of windows that follow each other, which an inverse transform divides by, over one step."""
+    from scipy.signal import get_window
+
+    squares = np.zeros(-(-length // step) * step)
+    squares[:length] = get_window(window, length, fftbins=True) ** 2
+    return squares.reshape(-1, step).sum(axis=0)
 
 
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from sonikeras.cache import SoundCache, resolve_cache
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
 from sonikeras.images import read_image
-from sonikeras.sounds import read_audio, to_pcm16
+from sonikeras.sounds import check_peak, read_audio, to_pcm16
 from sonikeras.sources import Examples, load_examples, readable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def dataset(
     read them.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or with `data_dir` also `None`: all of its classes.
+        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or with `data_dir` also `None`: all of its classes. `classes` wins.
         split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned. Defaults to `"train"`.
         data_dir: Folder `data_dir/<class>/*`, of which a hash of each file's name puts a fifth into the test part, or
             `data_dir/{train,test}/<class>/*`. Defaults to `None`: `source` is read.
@@ -79,9 +79,10 @@ def dataset(
         interpolation: Of resizing: `"nearest"`, `"bilinear"` or `"bicubic"`, antialiased. Defaults to `"bilinear"`.
         batch_size: Integer, or `None` for single examples. Defaults to 32.
         shuffle: Boolean. Defaults to `None`: the training part is shuffled anew each epoch, the test part never.
-        seed: Integer, of the order and of the sounds' initial phases. Defaults to 42.
-        cache: `True`, the default folder (`$SONIKERAS_CACHE`, or `~/.cache/sonikeras`); a folder; or `False`.
-            Defaults to `True`.
+        seed: Integer of at least 0, of the sounds' initial phases and, together with TensorFlow's global seed
+            (`keras.utils.set_random_seed`), of the order. Defaults to 42.
+        cache: `True`, the default folder (`$SONIKERAS_CACHE`, else `$XDG_CACHE_HOME/sonikeras`, else
+            `~/.cache/sonikeras`); a folder; or `False`. Defaults to `True`.
         on_error: `"raise"`, or `"skip"`: all files are checked first, those that cannot be read are left out, and a
             warning lists them. Defaults to `"raise"`.
 
@@ -89,10 +90,12 @@ def dataset(
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality; `label` is int32 `[batch]`,
         `x` float32: `[batch, height, width, 3]` in 0..255 for pictures and images, `[batch, frames, bins]` for
         spectrograms, `[batch, samples]` for audio. Its attributes are `class_names`, `file_paths` (`None` where there
-        are no files) and `skipped` (paths left out).
+        are no files) `skipped` (paths left out) and
+        `fingerprint` (a digest of what the examples are).
 
     Raises:
-        ValueError: An argument breaks its rule, a class folder is empty, or a file cannot be read.
+        ValueError: An argument breaks its rule, or a class folder is empty.
+        tensorflow.errors.InvalidArgumentError: While iterating: a file cannot be read; the message names it.
         FileNotFoundError: There is no such folder.
 
     Example:
@@ -119,10 +122,10 @@ def dataset(
     )
     skipped: list[str] = []
     if on_error == "skip":
-        examples, skipped = readable(examples, stage)
+        examples, skipped = readable(examples, stage, config)
 
     resizing: dict[str, Any] = {
-        "image_size": (image_size, image_size) if isinstance(image_size, int) else image_size or config.picture_size,
+        "image_size": config.picture_size if image_size is None else _size(image_size),
         "shorter_side": shorter_side,
         "interpolation": interpolation,
     }
@@ -143,6 +146,7 @@ def dataset(
     result.class_names = examples.class_names
     result.file_paths = examples.file_paths
     result.skipped = skipped
+    result.fingerprint = examples.fingerprint()
     return result
 
 
@@ -159,7 +163,7 @@ def sound_loader(
         pcm = cache.get(key) if cache else None
         if pcm is None:
             image = read_image(data, name=str(item)) if isinstance(item, Path) else item
-            pcm = to_pcm16(chain.sonify(image, config, seed=seed, engine=engine))
+            pcm = to_pcm16(check_peak(chain.sonify(image, config, seed=seed, engine=engine)))
             if cache:
                 cache.put(key, pcm)
         return pcm
@@ -228,14 +232,13 @@ def _pipeline(
 
 
 def _check_arguments(arguments: dict[str, Any]) -> None:
-    stage, output, size = (arguments[key] for key in ("stage", "output", "image_size"))
+    stage, output = arguments["stage"], arguments["output"]
     check_choice("stage", stage, _OUTPUTS)
     check_choice("output", output, _OUTPUTS[stage])
     check_choice("interpolation", arguments["interpolation"], pictures.INTERPOLATIONS)
     check_choice("on_error", arguments["on_error"], ("raise", "skip"))
-    sides = (size, size) if isinstance(size, int) else size
-    if sides is not None and (len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides)):
-        raise ValueError(f"`image_size` must be positive integers (height, width). Received: image_size={size!r}")
+    if isinstance(arguments["seed"], bool) or not isinstance(arguments["seed"], int) or arguments["seed"] < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={arguments['seed']!r}")
     for key in ("batch_size", "shorter_side"):
         value = arguments[key]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -245,3 +248,10 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
             "Pictures and spectrograms of a tf.data pipeline need the TensorFlow backend of Keras; output='audio' "
             f"works on all. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
+
+
+def _size(image_size: Any) -> tuple[int, int]:
+    sides = tuple(image_size) if isinstance(image_size, Iterable) else (image_size, image_size)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+        raise ValueError(f"`image_size` must be positive integers (height, width). Received: image_size={image_size!r}")
+    return int(sides[0]), int(sides[1])

@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from sonikeras.files import claim, replacing
 from sonikeras.images import read_image
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import from_pcm16, write_audio
-from sonikeras.sources import STAGES, load_examples
+from sonikeras.sources import STAGES, load_examples, readable
 from sonikeras.training import extract_features, feature_dataset, fit
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
@@ -60,6 +61,10 @@ class Recipe:
         batch_size: Examples a step.
         learning_rate: Of Adam.
         seed: Of weights, order, dropout and sounds.
+        on_error: `"raise"`, or `"skip"`: files that cannot be read are left out, with a warning.
+
+    Raises:
+        ValueError: `epochs`, `batch_size` or `learning_rate` is not positive.
     """
 
     network: str
@@ -81,6 +86,14 @@ class Recipe:
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 42
+    on_error: str = "raise"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"`learning_rate` must be above 0. Received: learning_rate={self.learning_rate}")
 
     def dataset(self, split: str, **changes: Any) -> Any:
         """The recipe's `sonikeras.dataset` of one split."""
@@ -88,7 +101,7 @@ class Recipe:
             key: getattr(self, key)
             for key in (
                 "data_dir", "source", "stage", "images_per_class", "config", "engine", "image_size", "shorter_side",
-                "interpolation", "batch_size", "seed",
+                "interpolation", "batch_size", "seed", "on_error",
             )
         }  # fmt: skip
         return dataset(self.data, split=split, **arguments, **changes)
@@ -113,11 +126,6 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     """
     started = time.monotonic()
     directory = Path(directory)
-    claim(
-        directory / "run.json",
-        {"recipe": dataclasses.asdict(recipe), "sonification": as_config(recipe.config).to_dict()},
-        {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
-    )
     keras.utils.set_random_seed(recipe.seed)
     train, test = recipe.dataset("train", shuffle=recipe.fine_tune), recipe.dataset("test")
     model = models.classifier(
@@ -128,6 +136,16 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
         image_size=recipe.image_size,
         dropout=recipe.dropout,
         freeze=not recipe.fine_tune,
+    )
+    # Only what can be run takes the folder: after a mistake the same folder can be named again.
+    claim(
+        directory / "run.json",
+        {
+            "recipe": dataclasses.asdict(recipe),
+            "sonification": as_config(recipe.config).to_dict(),
+            "data": {"train": train.fingerprint, "test": test.fingerprint},
+        },
+        {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
     )
     trained = model
     if not recipe.fine_tune:
@@ -160,6 +178,8 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
 
 def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = None) -> None:
     """The command line of a recipe: its fields as options, and `--smoke` for a quick run through every step."""
+    import tensorflow
+
     options = _parser(recipe, description).parse_args(arguments)
     changes = dict(_SMOKE) if options.smoke else {}
     changes |= {key: value for key, value in vars(options).items() if key not in ("smoke", "out") and value is not None}
@@ -167,12 +187,16 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
         changes["data"] = None
     if options.weights == "none":
         changes["weights"] = None
-    chosen = dataclasses.replace(recipe, **changes)
     out = Path(options.out or f"runs/{Path(sys.argv[0]).stem}{'-smoke' if options.smoke else ''}")
     try:
-        report = run(chosen, out)
-    except (ValueError, OSError) as error:
+        report = run(dataclasses.replace(recipe, **changes), out)
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
+    except tensorflow.errors.InvalidArgumentError as error:  # how tf.data tells of an error in a function of ours
+        raised = [line for line in error.message.splitlines() if line.startswith(("ValueError: ", "OSError: "))]
+        if not raised:
+            raise
+        sys.exit(f"error: {raised[-1].split(': ', 1)[1]}")
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {out}.")
     print(f"{report}\nReport, curves, confusion matrix, samples and model are in {out}")
@@ -197,6 +221,7 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--batch-size", type=int, help=shown["batch_size"])
     add("--learning-rate", type=float, help=shown["learning_rate"])
     add("--seed", type=int, help=shown["seed"])
+    add("--on-error", choices=["raise", "skip"], help=f"what to do with unreadable files. {shown['on_error']}")
     add("--out", help="run folder; the same folder again goes on with an interrupted run. Default: runs/<recipe>")
     add("--smoke", action="store_true", help=f"a run of a minute at most through every step: {_SMOKE}")
     return parser
@@ -221,6 +246,10 @@ def _write_samples(recipe: Recipe, directory: Path) -> None:
         source=recipe.source,
         images_per_class=recipe.images_per_class,
     )
+    if recipe.on_error == "skip":
+        with warnings.catch_warnings():  # the data set has told of them
+            warnings.simplefilter("ignore")
+            examples, _ = readable(examples, recipe.stage)
     sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
     for index in firsts:

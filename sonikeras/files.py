@@ -73,7 +73,7 @@ def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[
     if not Path(path).exists():
         write_json(path, {**plan, **(notes or {})})
         return
-    before = json.loads(Path(path).read_text())
+    before = json.loads(Path(path).read_text(encoding="utf-8"))
     old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     if differences:

@@ -148,7 +148,8 @@ class SpectrogramImage(keras.layers.Layer):
         scale: `"db"` or `"amplitude"`: what the colours are proportional to. Defaults to `"db"`.
         drawing: `"specshow"` (the nearest cell, colours stretched over each example's own range) or `"resize"`
             (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
-        top_db: Float, level below 0 dB of the lowest colour, where the range is fixed. Defaults to 80.
+        top_db: Float, level below 0 dB of the lowest colour with `drawing="resize"`; with `"specshow"` each example's
+            own range counts. Defaults to 80.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -187,6 +188,8 @@ class SpectrogramImage(keras.layers.Layer):
         pictures.colors(colormap)
         check_choice("scale", scale, PICTURE_SCALES)
         check_choice("drawing", drawing, DRAWINGS)
+        if not top_db > 0:
+            raise ValueError(f"`top_db` must be a float above 0. Received: top_db={top_db!r}")
         self.image_size = size
         self.colormap = colormap
         self.scale = scale

@@ -16,7 +16,8 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
 
     With `reference="max"` these are the pixels over the brightest pixel, floored at `-top_db`: what
     `librosa.db_to_amplitude(librosa.amplitude_to_db(x, ref=np.max))` gives, at a fifteenth of its cost. Mind that an
-    all-black image therefore is as loud as an all-white one. With `reference="absolute"` white is 1 and black silent.
+    all-black image therefore is as loud as an all-white one. With `reference="absolute"` white is 1, and black
+    the floor of `-top_db`, which 16 bits do not hold.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.

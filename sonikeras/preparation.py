@@ -57,8 +57,8 @@ def prepare(
     """
     config, engine, sounds = as_config(config), resolve_engine(engine), resolve_cache(cache)
     directory = Path(directory)
-    claim(directory / "prepare.json", {"config": config.to_dict(), "engine": engine, "seed": seed})
     skipped: list[str] = []
+    parts: dict[str, Examples] = {}
     for split in ("train", "test"):
         examples = load_examples(
             name,
@@ -71,6 +71,10 @@ def prepare(
         if on_error == "skip":
             examples, bad = readable(examples, "image")
             skipped += bad
+        parts[split] = examples
+    origin = source if data_dir is None else str(Path(data_dir).resolve())
+    claim(directory / "prepare.json", {"source": origin, "config": config.to_dict(), "engine": engine, "seed": seed})
+    for split, examples in parts.items():
         _write(examples, directory / split, config, engine, seed, sounds)
     return skipped
 

@@ -44,6 +44,14 @@ def check_audio(audio: Any, *, minimum: int = 1) -> np.ndarray:
     return audio.astype(np.float32)
 
 
+def check_peak(audio: np.ndarray) -> np.ndarray:
+    """The same audio, or a `ValueError` where it goes beyond -1..1 and 16-bit PCM would clip it."""
+    peak = float(np.abs(audio).max())
+    if peak > 1:
+        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.4g}")
+    return audio
+
+
 def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | SonificationConfig = "study") -> None:
     """Writes a sound as 16-bit PCM, mono, with the config in the file's comment, so that it can be heard back.
 
@@ -69,9 +77,7 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
     extension = os.path.splitext(path)[1].lower()
     if extension not in _WRITTEN:
         raise ValueError(f"`path` must end in one of {list(_WRITTEN)}. Received: path={os.fspath(path)}")
-    peak = float(np.abs(audio).max())
-    if peak > 1:
-        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.4g}")
+    check_peak(audio)
     with (
         replacing(path) as temporary,
         soundfile.SoundFile(temporary, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file,
@@ -138,4 +144,6 @@ def _is_cut(path: str | os.PathLike) -> bool:
     """Whether a WAV file is shorter than its header says, which libsndfile does not mind."""
     with open(path, "rb") as file:
         head = file.read(8)
-    return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > os.path.getsize(path)
+    size = int.from_bytes(head[4:], "little")
+    unknown = size == 2**32 - 1  # written to a pipe
+    return head[:4] == b"RIFF" and not unknown and size + 8 > os.path.getsize(path)

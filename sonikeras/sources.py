@@ -6,15 +6,15 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
+import unicodedata
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sonikeras import builtin, images, sounds
-from sonikeras.config import check_choice
+from sonikeras.config import SonificationConfig, check_choice
 
 STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
 SOURCES = ("builtin",)
@@ -53,6 +53,17 @@ class Examples:
         """What an error calls an example."""
         item = self.items[index]
         return str(item) if isinstance(item, Path) else f"{self.class_names[self.labels[index]]}/{self.names[index]}"
+
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of what the examples are: names, labels, and pixels or the files' sizes and times."""
+        digest = hashlib.sha256(repr((self.class_names, self.labels.tolist(), self.names)).encode())
+        for item in self.items:
+            if isinstance(item, Path):
+                status = item.stat()
+                digest.update(f"{item.name}/{status.st_size}/{status.st_mtime_ns}".encode("utf-8", "surrogateescape"))
+            else:
+                digest.update(item.tobytes())
+        return digest.hexdigest()
 
     def select(self, indices: Sequence[int]) -> Examples:
         """The examples at some indices."""
@@ -94,14 +105,14 @@ def load_examples(
     return Examples(names, labels, ids, pixels)
 
 
-def readable(examples: Examples, stage: str) -> tuple[Examples, list[str]]:
+def readable(examples: Examples, stage: str, config: str | SonificationConfig = "study") -> tuple[Examples, list[str]]:
     """The examples whose files can be read, and the paths of the others, of which one warning tells."""
 
     def error(index: int) -> str | None:
         item = examples.items[index]
         try:
             if isinstance(item, Path):
-                sounds.read_audio(item) if stage == "audio" else images.read_image(item)
+                sounds.read_audio(item, config) if stage == "audio" else images.read_image(item)
         except (OSError, ValueError) as problem:
             return str(problem)
         return None
@@ -137,7 +148,7 @@ def class_names(
     """Names of the classes of a data set, in the order of their labels, which is always the sorted one.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"`, `"c15"`, or with `data_dir` also `None`: all of its classes.
+        name: `"c2"`, `"c4"`, `"c10"`, `"c15"`, or with `data_dir` also `None`: all of its classes. `classes` wins.
         data_dir: Folder with a folder for each class, or with `train/` and `test/` that have them.
         source: `"builtin"`. `data_dir` wins.
         classes: Names of the classes to take.
@@ -151,9 +162,9 @@ def class_names(
         >>> sonikeras.class_names("c4")
         ['cat', 'dog', 'elephant', 'zebra']
     """
-    if name not in builtin.CLASSES and not (name is None and data_dir is not None):
+    if name not in builtin.CLASSES and not (name is None and (data_dir is not None or classes is not None)):
         raise ValueError(
-            f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir`. "
+            f"Unknown data set. Allowed values: {list(builtin.CLASSES)}, or None with `data_dir` or `classes`. "
             f"Received: name={name!r}"
         )
     check_choice("source", source, SOURCES)
@@ -167,7 +178,7 @@ def class_names(
     else:
         study = _STUDY_CLASSES.get(name or "", ())
         chosen = sorted(study) if study and set(study) <= set(available) else available
-    if name is not None and len(chosen) != len(builtin.CLASSES[name]):
+    if name is not None and classes is None and len(chosen) != len(builtin.CLASSES[name]):
         raise ValueError(
             f'"{name}" has {len(builtin.CLASSES[name])} classes: choose them with `classes`, or pass None for the name '
             f"to take all. Received: {len(chosen)} classes, {chosen}"
@@ -209,7 +220,8 @@ def _folder_examples(
             raise ValueError(
                 f"Each class must have at least one file of {list(STAGES[stage])}. Received: none in {folder}"
             )
-        stems = Counter(file.stem for file in files)
+        # Names are unique also on file systems that ignore case: where stems are not, all files keep their endings.
+        short = len({file.stem.casefold() for file in files}) == len(files)
         if "" in roots:
             files = [file for file in files if (_share(file) < 0.2) == (split == "test")]
         if images_per_class is not None:
@@ -217,12 +229,12 @@ def _folder_examples(
             files = sorted(files, key=_share)[: test if split == "test" else images_per_class - test]
         paths += sorted(files)
         labels += [label] * len(files)
-        # Two files of a class that differ only in their endings keep them, so that names are unique.
-        names += [file.stem if stems[file.stem] == 1 else file.name for file in sorted(files)]
-    if not paths:
+        names += [file.stem if short else file.name for file in sorted(files)]
+    missing = sorted(set(range(len(class_names))) - set(labels))
+    if not paths or (missing and split == "train"):
         raise ValueError(
-            f"The hash of the files' names puts none of them into the part {split!r}: have more files, or folders "
-            f"train/ and test/. Received: data_dir={data_dir}"
+            f"The hash of the files' names must put some of each class into the part {split!r}: have more files, or "
+            f"folders train/ and test/. Received: none of {[class_names[label] for label in missing]} in {data_dir}"
         )
     return Examples(class_names, np.array(labels, np.int32), names, paths)
 
@@ -239,4 +251,5 @@ def _files(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
 
 def _share(file: Path) -> float:
     """A number in 0..1 that a file's name decides: below 0.2 it is a test file, whatever else is in the folder."""
-    return int.from_bytes(hashlib.sha256(file.name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
+    name = unicodedata.normalize("NFC", file.name)  # file systems differ in how they write accents
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64

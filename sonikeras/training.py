@@ -55,8 +55,11 @@ def extract_features(
                 with replacing(paths[(step - 1) // _BATCHES_PER_PART]) as temporary:
                     np.savez(temporary, features=np.concatenate(features), labels=np.concatenate(labels))
                 features, labels = [], []
-    parts = [np.load(path) for path in paths]
-    return np.concatenate([part["features"] for part in parts]), np.concatenate([part["labels"] for part in parts])
+    parts = []
+    for path in paths:
+        with np.load(path) as part:
+            parts.append((part["features"], part["labels"]))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def feature_dataset(
@@ -158,7 +161,7 @@ class _Checkpoint(keras.callbacks.Callback):
         with np.load(checkpoints[done]) as values:
             for variable, value in zip(_state(model), values.values(), strict=True):
                 variable.assign(value)
-        with open(self._directory / "history.csv", newline="") as file:
+        with open(self._directory / "history.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))[:done]
         self.history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
         self._started -= self.history["seconds"][-1]
@@ -167,7 +170,10 @@ class _Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         for name, value in {**(logs or {}), "seconds": time.monotonic() - self._started}.items():
             self.history.setdefault(name, []).append(float(value))
-        with replacing(self._directory / "history.csv") as temporary, open(temporary, "w", newline="") as file:
+        with (
+            replacing(self._directory / "history.csv") as temporary,
+            open(temporary, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history])
             writer.writerows([i + 1, *row] for i, row in enumerate(zip(*self.history.values(), strict=True)))
@@ -175,7 +181,7 @@ class _Checkpoint(keras.callbacks.Callback):
         with replacing(self._directory / f"checkpoint-{epoch + 1:04d}.npz") as temporary:
             np.savez(temporary, *(np.asarray(variable) for variable in _state(self.model)))
         for path in older:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def _checkpoints(self) -> dict[int, Path]:
         return {int(path.stem.removeprefix("checkpoint-")): path for path in self._directory.glob("checkpoint-*.npz")}

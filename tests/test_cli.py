@@ -68,9 +68,9 @@ def test_prepare_a_folder_with_a_bad_image(image_folder, capsys):
     root = image_folder(count=6)
     (root / "ant" / "picture2.png").write_text("no image")
     with pytest.raises(SystemExit, match=r"must be a whole PNG.*picture2\.png"):
-        main(["prepare", "out", "--data-dir", str(root)])
+        main(["prepare", "all", "out", "--data-dir", str(root)])
     with pytest.warns(UserWarning, match="1 of .* files are left out"):
-        main(["prepare", "out", "--data-dir", str(root), "--on-error", "skip"])
+        main(["prepare", "all", "--data-dir", str(root), "out", "--on-error", "skip"])
     assert f"left out: {root / 'ant' / 'picture2.png'}" in capsys.readouterr().out
     assert len(list(Path("out").rglob("*.wav"))) == 11
 
@@ -92,7 +92,7 @@ def test_info(capsys):
         (["picture", "none.wav", "a.png"], "There is no such sound file"),
         (["picture", "photo.png", "a.png"], "must be a whole WAV"),
         (["prepare", "c3", "out"], "Unknown data set. Allowed values"),
-        (["prepare", "out"], "Unknown data set. Allowed values"),
+        (["prepare", "all", "out"], "Unknown data set. Allowed values"),
     ],
 )
 def test_errors_are_one_line(photo_file, arguments, message):

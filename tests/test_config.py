@@ -34,13 +34,43 @@ def test_a_file_of_an_older_version_takes_defaults():
     assert SonificationConfig.from_dict({"frames": 64}) == CONFIG.replace(frames=64)
 
 
+SOUND = {
+    "sample_rate": 16000,
+    "frames": 64,
+    "fft_length": 2048,
+    "frame_length": 1000,
+    "frame_step": 256,
+    "window": "hamming",
+    "image_interpolation": "area",
+    "reference": "absolute",
+    "top_db": 60,
+    "iterations": 1,
+    "momentum": 0.5,
+}
+DRAWING = {
+    "analysis_fft_length": 4096,
+    "analysis_frame_length": 1024,
+    "analysis_frame_step": 256,
+    "picture_scale": "amplitude",
+    "picture_size": (9, 9),
+    "drawing": "resize",
+    "colormap": "gray",
+}
+
+
 def test_sound_key_has_what_decides_the_sound_and_no_more():
-    drawing = {"analysis_fft_length": 4096, "picture_scale": "amplitude", "picture_size": (9, 9), "drawing": "resize"}
-    assert CONFIG.replace(**drawing, colormap="gray").sound_key() == CONFIG.sound_key()
-    changes = {"frames": 64, "window": "hamming", "iterations": 1, "momentum": 0.5, "reference": "absolute"}
-    keys = {CONFIG.replace(**{name: value}).sound_key() for name, value in changes.items()}
-    assert len(keys | {CONFIG.sound_key()}) == 6
+    assert {field.name for field in dataclasses.fields(CONFIG)} == {*SOUND, *DRAWING}
+    keys = {CONFIG.replace(**{name: value}).sound_key() for name, value in SOUND.items()}
+    assert len(keys | {CONFIG.sound_key()}) == len(SOUND) + 1
+    assert {CONFIG.replace(**{name: value}).sound_key() for name, value in DRAWING.items()} == {CONFIG.sound_key()}
     assert CONFIG.replace(top_db=80).sound_key() == CONFIG.sound_key()
+
+
+@pytest.mark.parametrize("changes", [{"frame_step": 1024}, {"frame_step": 1000}, {"frame_length": 512}])
+def test_windows_must_overlap(changes):
+    with pytest.raises(ValueError, match="`frame_step` must be small enough for the windows to overlap.*Received"):
+        CONFIG.replace(**changes)
+    assert CONFIG.replace(window="boxcar", **changes)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,27 @@ def test_classes_and_names():
     assert len(digits) == 4
 
 
+def test_classes_are_any_and_sizes_may_be_lists():
+    chosen = sonikeras.dataset(classes=["cow", "bear", "dog"], output="image", image_size=[20, 30], **SMALL)
+    assert chosen.class_names == ["bear", "cow", "dog"] and chosen.element_spec[0].shape == (None, 20, 30, 3)
+    data = sonikeras.dataset("c2", image_size=np.int64(40), **SMALL)
+    assert data.element_spec[0].shape == (None, 40, 40, 3)
+
+
+def test_odd_files_through_the_pipeline(tmp_path, photo):
+    import cv2
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "long.png"), np.full((20000, 10), 7, np.uint8))
+        cv2.imwrite(str(tmp_path / name / "dot.png"), np.full((1, 1, 3), 255, np.uint8))
+        cv2.imwrite(str(tmp_path / name / "deep.png"), np.full((30, 30), 40000, np.uint16))
+        cv2.imwrite(str(tmp_path / name / "black.png"), np.zeros((30, 30), np.uint8))
+    for output in ("picture", "image"):
+        data = sonikeras.dataset(data_dir=tmp_path, split="train", output=output, shuffle=False)
+        assert all(np.isfinite(x).all() for x, _ in data)
+
+
 def test_default_size_is_the_studys():
     train, test = sonikeras.dataset("c10", split="both", batch_size=None)
     assert (train.cardinality(), test.cardinality()) == (2240, 560)

@@ -95,8 +95,13 @@ def test_no_folder(tmp_path):
 def test_files_that_differ_only_in_their_endings_keep_apart(image_folder):
     root = image_folder(count=3)
     (root / "ant" / "picture1.jpg").write_bytes((root / "ant" / "picture1.png").read_bytes())
-    names = [name for split in ("train", "test") for name in load_examples(None, split, data_dir=root).names]
-    assert {"picture1.jpg", "picture1.png", "picture0"} <= set(names)
+    names: dict[str, list[str]] = {"ant": [], "bee": []}
+    for split in ("train", "test"):
+        examples = load_examples(None, split, data_dir=root)
+        for label, name in zip(examples.labels, examples.names, strict=True):
+            names[examples.class_names[label]].append(name)
+    assert sorted(names["ant"]) == ["picture0.png", "picture1.jpg", "picture1.png", "picture2.png"]
+    assert sorted(names["bee"]) == ["picture0", "picture1", "picture2"]
 
 
 def test_order_is_by_class_and_name(image_folder):

@@ -94,6 +94,32 @@ def test_run_folder_of_another_recipe_is_refused():
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_a_failed_start_takes_no_folder():
+    with pytest.raises(SystemExit, match=r"nowhere\.h5"):
+        start("quickstart", "--smoke", "--weights", "nowhere.h5")
+    start("quickstart", "--smoke", "--weights", "none", "--epochs", "1")
+
+
+def test_changed_data_are_noticed_and_bad_files_are_named(image_folder):
+    root = image_folder(count=8)
+    options = ["--data-dir", str(root), "--weights", "none", "--epochs", "1"]
+    start("quickstart", *options)
+    (root / "ant" / "new.png").write_text("no image")
+    with pytest.raises(SystemExit, match=r"made in the same way.*'data\.t"):
+        start("quickstart", *options)
+    recipe, doc = load("quickstart")
+    with pytest.raises(SystemExit, match=r"^error: The image cannot be read: .*Received: .*new\.png"):
+        experiments.main(recipe, doc, [*options, "--out", "run2"])
+    with pytest.warns(UserWarning, match="1 of .* files are left out"):
+        experiments.main(recipe, doc, [*options, "--out", "run3", "--on-error", "skip"])
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": -1}])
+def test_recipe_is_validated(changes):
+    with pytest.raises(ValueError, match="must be .*Received: "):
+        experiments.Recipe(network="efficientnet_lite0", **changes)
+
+
 def test_user_folder_and_other_options(image_folder):
     root = image_folder(("ant", "bee", "cow"), count=12)
     options = ["--data-dir", str(root), "--epochs", "1", "--weights", "none", "--config", "matched"]
