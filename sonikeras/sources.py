@@ -15,6 +15,7 @@ import numpy as np
 
 from sonikeras import builtin, images, sounds
 from sonikeras.config import SonificationConfig, check_choice
+from sonikeras.progress import Progress
 
 STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
 SOURCES = ("builtin",)
@@ -117,8 +118,12 @@ def readable(examples: Examples, stage: str, config: str | SonificationConfig = 
             return str(problem)
         return None
 
+    errors: list[str | None] = []
+    progress = Progress("Checking files", len(examples))
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        errors = list(pool.map(error, range(len(examples))))
+        for problem in pool.map(error, range(len(examples))):
+            errors.append(problem)
+            progress.update(len(errors))
     bad = [examples.describe(i) for i, problem in enumerate(errors) if problem]
     if bad:
         problems = "\n".join(problem for problem in errors if problem)
