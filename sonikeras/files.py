@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+_PART = ".part"  # in the name of what is not yet whole
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -35,7 +37,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{_PART}{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -62,6 +64,8 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
     """Notes in a folder what is made in it, or checks that it is what was noted before: files of two plans never mix.
 
+    What a killed process left half written in the folder is removed.
+
     Args:
         path: JSON file in that folder.
         plan: What is made, as values that JSON has.
@@ -81,6 +85,8 @@ def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[
             f"A folder must be new or hold what was made in the same way: choose another one. "
             f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
         )
+    for leftover in Path(path).parent.rglob(f".*{_PART}*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -178,12 +178,14 @@ def test_killed_recipe_goes_on(tmp_path):
     killed.communicate()
     done = len(rows(tmp_path / "b"))
     assert 5 <= done < 60
+    (tmp_path / "b" / ".0123.part.npz").touch()  # as if killed while writing
     assert not (tmp_path / "b" / "report.json").exists()
     for process in [start(tmp_path / "b"), start(tmp_path / "a")]:
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors.decode()
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
     assert (tmp_path / "b" / "report.json").exists()
+    assert not list((tmp_path / "b").rglob(".*"))
 
 
 def rows(directory):
