@@ -91,7 +91,7 @@ def dataset(
         `x` float32: `[batch, height, width, 3]` in 0..255 for pictures and images, `[batch, frames, bins]` for
         spectrograms, `[batch, samples]` for audio. Its attributes are `class_names`, `file_paths` (`None` where there
         are no files) `skipped` (paths left out) and
-        `fingerprint` (a digest of what the examples are).
+        `examples` (the `sonikeras.sources.Examples` behind it, in their fixed order).
 
     Raises:
         ValueError: An argument breaks its rule, or a class folder is empty.
@@ -146,7 +146,7 @@ def dataset(
     result.class_names = examples.class_names
     result.file_paths = examples.file_paths
     result.skipped = skipped
-    result.fingerprint = examples.fingerprint()
+    result.examples = examples
     return result
 
 

@@ -9,7 +9,6 @@ import os
 import platform
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from sonikeras.files import claim, replacing
 from sonikeras.images import read_image
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import from_pcm16, write_audio
-from sonikeras.sources import STAGES, load_examples, readable
+from sonikeras.sources import STAGES, Examples
 from sonikeras.training import extract_features, feature_dataset, fit
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
@@ -137,13 +136,14 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
         dropout=recipe.dropout,
         freeze=not recipe.fine_tune,
     )
+    test_examples = test.examples
     # Only what can be run takes the folder: after a mistake the same folder can be named again.
     claim(
         directory / "run.json",
         {
             "recipe": dataclasses.asdict(recipe),
             "sonification": as_config(recipe.config).to_dict(),
-            "data": {"train": train.fingerprint, "test": test.fingerprint},
+            "data": {"train": train.examples.fingerprint(), "test": test.examples.fingerprint()},
         },
         {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
     )
@@ -168,7 +168,7 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     )
     verbose = "auto" if sys.stdout.isatty() else 2
     history = fit(trained, train, test, epochs=recipe.epochs, directory=directory, started=started, verbose=verbose)
-    _write_samples(recipe, directory / "samples")
+    _write_samples(recipe, test_examples, directory / "samples")
     with replacing(directory / "model.keras") as temporary:
         model.save(temporary)
     report = evaluate(trained, test, history=history, seconds=history["seconds"][-1])
@@ -234,22 +234,11 @@ def _version(package: str) -> str:
         return "not installed under this name"
 
 
-def _write_samples(recipe: Recipe, directory: Path) -> None:
+def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     """A few test images, with their sounds as WAV files and a figure of each one's way."""
     if recipe.stage != "image":
         return
     config, engine = as_config(recipe.config), resolve_engine(recipe.engine)
-    examples = load_examples(
-        recipe.data,
-        "test",
-        data_dir=recipe.data_dir,
-        source=recipe.source,
-        images_per_class=recipe.images_per_class,
-    )
-    if recipe.on_error == "skip":
-        with warnings.catch_warnings():  # the data set has told of them
-            warnings.simplefilter("ignore")
-            examples, _ = readable(examples, recipe.stage)
     sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
     for index in firsts:

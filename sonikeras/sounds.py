@@ -27,16 +27,16 @@ def from_pcm16(pcm: np.ndarray) -> np.ndarray:
     return pcm.astype(np.float32) / np.float32(32768)
 
 
-def check_audio(audio: Any, *, minimum: int = 1) -> np.ndarray:
+def check_audio(audio: Any) -> np.ndarray:
     """An array of mono samples as float32.
 
     Raises:
-        ValueError: Another rank or type, fewer than `minimum` samples, NaN or infinity.
+        ValueError: Another rank or type, no sample, NaN or infinity.
     """
     audio = np.asarray(audio)
-    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size < minimum:
+    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
         raise ValueError(
-            f"`audio` must be a float array of shape [samples] with at least {minimum} sample(s), mono, in -1..1. "
+            f"`audio` must be a float array of shape [samples] with at least 1 sample, mono, in -1..1. "
             f"Received: shape={audio.shape}, dtype={audio.dtype}"
         )
     if not np.isfinite(audio).all():
