@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from sonikeras import pictures, spectrograms
+from sonikeras import mdct, pictures, spectrograms
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.engines import magnitudes_to_audio
 from sonikeras.images import to_gray
@@ -18,29 +18,37 @@ from sonikeras.sounds import check_audio
 
 
 def sonify(
-    image: np.ndarray, config: str | SonificationConfig = "study", *, seed: int = 0, engine: str = "auto"
+    image: np.ndarray,
+    config: str | SonificationConfig = "study",
+    *,
+    seed: int = 0,
+    engine: str = "auto",
+    initial_phase: np.ndarray | None = None,
 ) -> np.ndarray:
     """Turns an image into sound: reads it as the magnitudes of a spectrogram and finds audio that has them.
 
     The image's rows become frequencies, low ones below, its columns moments, its brightness loudness; colours are
-    reduced to brightness. The initial phase is random, decided by `seed` and the pixels: the same image and seed give
-    the same sound, here as in `sonikeras.dataset`, and different images do not share a phase.
+    reduced to brightness. A random initial phase is decided by `seed` and the pixels: the same image and seed give the
+    same sound, here as in `sonikeras.dataset`, and different images do not share a phase. All engines start from the
+    same, so their sounds differ only by what single precision adds up to.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         seed: Integer of at least 0. Defaults to 0.
-        engine: String, `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
+        engine: String, `"auto"` (the fastest that can do what the config asks) or one of `sonikeras.engines()`.
+            Defaults to `"auto"`.
+        initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
     Returns:
-        float32 array `[samples]` at `config.sample_rate`; 65,024 samples, 2.95 s, with the presets.
+        float32 array `[samples]` at `config.sample_rate`; with `"study"` and `"matched"` 65,024 samples, 2.95 s, with
+        `"lossless"` 66,048.
 
     Raises:
-        ValueError: `image` is not such an array, or a name is unknown.
+        ValueError: `image` is not such an array, a name is unknown, or the engine cannot do what the config asks.
 
     References:
-        Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2), 1984.
-        Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013.
+        Those of `sonikeras.griffin_lim.griffin_lim` and `sonikeras.mdct.mdct`.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -52,9 +60,12 @@ def sonify(
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
     gray = to_gray(image)
-    content = hashlib.sha256(repr(gray.shape).encode() + gray.tobytes()).digest()
-    rng = np.random.default_rng([int(seed), int.from_bytes(content[:8], "little")])
-    return magnitudes_to_audio(image_to_magnitudes(gray, config=config), config, rng=rng, engine=engine)
+    magnitudes = image_to_magnitudes(gray, config=config)
+    rng = None
+    if config.transform == "stft" and config.initial_phase == "random":
+        content = hashlib.sha256(repr(gray.shape).encode() + gray.tobytes()).digest()
+        rng = np.random.default_rng([int(seed), int.from_bytes(content[:8], "little")])
+    return magnitudes_to_audio(magnitudes, config, rng=rng, engine=engine, initial_phase=initial_phase)
 
 
 def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
@@ -129,26 +140,34 @@ def desonify(
         (64, 64)
     """
     config = as_config(config)
-    power = spectrograms.stft_power(
-        check_audio(audio),
-        frame_length=config.frame_length,
-        frame_step=config.frame_step,
-        fft_length=config.fft_length,
-        window=config.window,
-    )
-    magnitudes = ops.convert_to_numpy(spectrograms.power_to_amplitude(power)).T
-    return magnitudes_to_image(magnitudes, size=size)
+    audio = check_audio(audio)
+    if config.transform == "mdct":
+        magnitudes = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
+    else:
+        power = spectrograms.stft_power(
+            audio,
+            frame_length=config.frame_length,
+            frame_step=config.frame_step,
+            fft_length=config.fft_length,
+            window=config.window,
+        )
+        magnitudes = ops.convert_to_numpy(spectrograms.power_to_amplitude(power))
+    return magnitudes_to_image(magnitudes.T, size=size)
 
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
-    power = spectrograms.stft_power(
-        audio,
-        frame_length=config.analysis_frame_length,
-        frame_step=config.analysis_frame_step,
-        fft_length=config.analysis_fft_length,
-        window=config.window,
-    )
+    if config.analysis_transform == "mdct":
+        step = config.analysis_frame_step
+        power = ops.square(mdct.mdct(ops.convert_to_tensor(audio), frame_step=step) / mdct.amplitude(step))
+    else:
+        power = spectrograms.stft_power(
+            audio,
+            frame_length=config.analysis_frame_length,
+            frame_step=config.analysis_frame_step,
+            fft_length=config.analysis_fft_length,
+            window=config.window,
+        )
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 

@@ -59,12 +59,14 @@ def _info(options: argparse.Namespace) -> None:
     from sonikeras.cache import default_directory
     from sonikeras.engines import resolve_engine
 
+    configs = {name: sonikeras.SonificationConfig.preset(name) for name in sonikeras.presets()}
+    autos = ", ".join(f"{resolve_engine('auto', config)} for {name}" for name, config in configs.items())
     rows = {
         "sonikeras": sonikeras.__version__,
         "python": platform.python_version(),
         **{package: version(package) for package in ("keras", "tensorflow", "librosa", "numpy")},
         "presets": ", ".join(sonikeras.presets()),
-        "engines": f"{', '.join(sonikeras.engines())} (auto: {resolve_engine('auto')})",
+        "engines": f"{', '.join(sonikeras.engines())} (auto: {autos})",
         "data sets": ", ".join(sonikeras.data_sets()),
         "backbones": ", ".join(sonikeras.models.backbones()),
         "heads": ", ".join(sonikeras.models.heads()),
@@ -84,7 +86,7 @@ def _size(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sonikeras", description="Images as sounds, sounds as pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    preset = "preset of the signal chain: study, matched"
+    preset = "preset of the signal chain: study, matched, lossless"
     carried = f"{preset}; default: the one in the file, or study"
 
     add = commands.add_parser("sonify", help="turn an image into a sound")

@@ -16,6 +16,9 @@ IMAGE_INTERPOLATIONS = ("bilinear", "area")
 REFERENCES = ("max", "absolute")
 PICTURE_SCALES = ("db", "amplitude")
 DRAWINGS = ("specshow", "resize")
+TRANSFORMS = ("stft", "mdct")
+ALGORITHMS = ("griffin_lim", "fast_griffin_lim", "accelerated_griffin_lim", "admm", "lbfgs")
+INITIAL_PHASES = ("random", "structured")
 
 # What each preset changes of the defaults, which are the study's.
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -23,6 +26,21 @@ _PRESETS: dict[str, dict[str, Any]] = {
     "matched": {
         "image_interpolation": "area",
         "reference": "absolute",
+        "algorithm": "accelerated_griffin_lim",
+        "iterations": 14,
+        "analysis_fft_length": 1024,
+        "analysis_frame_length": 1024,
+        "analysis_frame_step": 512,
+        "picture_scale": "amplitude",
+        "picture_size": (512, 512),
+        "drawing": "resize",
+        "colormap": "gray",
+    },
+    "lossless": {
+        "transform": "mdct",
+        "image_interpolation": "area",
+        "reference": "absolute",
+        "analysis_transform": "mdct",
         "analysis_fft_length": 1024,
         "analysis_frame_length": 1024,
         "analysis_frame_step": 512,
@@ -45,24 +63,33 @@ class SonificationConfig:
 
     Frozen, validated and hashable. Two configs are equal when all fields are. `SonificationConfig()` is the preset
     `"study"`; `preset("matched")` analyses with the synthesis window and draws amplitudes, so that the picture shows
-    the image as it was.
+    the image as it was; `preset("lossless")` writes the image into an MDCT, from which it comes back bit for bit.
 
     Args:
         sample_rate: Integer, samples a second of the sound. Defaults to 22050.
         frames: Integer of at least 2, columns that the image is resized to: time steps. Defaults to 128.
+        transform: What the image is the magnitudes of: `"stft"`, for which a sound must be searched, or `"mdct"`, which
+            has one for every image. Defaults to `"stft"`.
         fft_length: Even integer, size of the synthesis transform. The image is resized to `fft_length // 2 + 1` rows:
-            frequency bins. Defaults to 1024.
+            frequency bins; with `transform="mdct"` to `fft_length // 2`. Defaults to 1024.
         frame_length: Integer, length of the synthesis window in samples. Defaults to 1024.
         frame_step: Integer, samples from one frame to the next. Defaults to 512.
         window: String, the window of synthesis and analysis, periodic: one of `"hann"`, `"hamming"`, `"blackman"`,
-            `"bartlett"`, `"cosine"`, `"boxcar"`. Defaults to `"hann"`.
+            `"bartlett"`, `"cosine"`, `"boxcar"`. The MDCT has the sine window, whatever this is. Defaults to `"hann"`.
         image_interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"` (each pixel counts).
             Defaults to `"bilinear"`.
         reference: `"max"`: magnitudes are relative to the image's brightest pixel and levels to the sound's loudest
             bin; `"absolute"`: white is 1, or 0 dB, in every image. Defaults to `"max"`.
         top_db: Positive float, range of magnitudes and levels in dB; what is lower is raised to it. Defaults to 80.
-        iterations: Integer, iterations of Griffin-Lim. Defaults to 32.
+        algorithm: How the sound is searched for: `"griffin_lim"` (1984), `"fast_griffin_lim"` (2013),
+            `"accelerated_griffin_lim"` (2023), `"admm"` (2019) or `"lbfgs"`, which are described in
+            `sonikeras.griffin_lim`. Defaults to `"fast_griffin_lim"`.
+        iterations: Integer, its iterations. Defaults to 32.
         momentum: Float in 0..1, of fast Griffin-Lim. 0 is the algorithm of 1984. Defaults to 0.99.
+        rho: Positive float, of ADMM: how much each iteration is pulled to magnitudes that a sound has. Defaults to 0.2.
+        initial_phase: `"random"`, or `"structured"`: a pulse in the middle of each frame, which needs a third of the
+            iterations and sounds like a buzz. Defaults to `"random"`.
+        analysis_transform: `"stft"` or `"mdct"`: what the spectrogram is made with. Defaults to `"stft"`.
         analysis_fft_length: Even integer, size of the transform that the spectrogram is made with. Defaults to 2048.
         analysis_frame_length: Integer, its window's length in samples. Defaults to 2048.
         analysis_frame_step: Integer, its step in samples. Defaults to 512.
@@ -86,6 +113,7 @@ class SonificationConfig:
 
     sample_rate: int = _sound(22050)
     frames: int = _sound(128)
+    transform: str = _sound("stft")
     fft_length: int = _sound(1024)
     frame_length: int = _sound(1024)
     frame_step: int = _sound(512)
@@ -93,8 +121,12 @@ class SonificationConfig:
     image_interpolation: str = _sound("bilinear")
     reference: str = _sound("max")
     top_db: float = _sound(80.0)
+    algorithm: str = _sound("fast_griffin_lim")
     iterations: int = _sound(32)
     momentum: float = _sound(0.99)
+    rho: float = _sound(0.2)
+    initial_phase: str = _sound("random")
+    analysis_transform: str = "stft"
     analysis_fft_length: int = 2048
     analysis_frame_length: int = 2048
     analysis_frame_step: int = 512
@@ -118,23 +150,28 @@ class SonificationConfig:
                     f"`{prefix}frame_step` <= `{prefix}frame_length` <= `{prefix}fft_length` must hold. "
                     f"Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, {prefix}fft_length={fft}"
                 )
-        check_choice("window", self.window, WINDOWS)
-        if 2 * self.frame_step > self.frame_length:  # up to half a window all of them overlap well
-            squares = _overlapped_squares(self.window, self.frame_length, self.frame_step)
-            if squares.min() < 0.01 * squares.max():
+            transform = getattr(self, prefix + "transform")
+            check_choice(f"{prefix}transform", transform, TRANSFORMS)
+            if transform == "mdct" and not 2 * step == frame == fft:
                 raise ValueError(
-                    "`frame_step` must be small enough for the windows to overlap, or no sound can be made. "
-                    f"Received: frame_step={self.frame_step}, frame_length={self.frame_length}, window={self.window!r}"
+                    f"With `{prefix}transform='mdct'`, `{prefix}frame_length` and `{prefix}fft_length` must be twice "
+                    f"`{prefix}frame_step`. Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, "
+                    f"{prefix}fft_length={fft}"
                 )
+        check_choice("window", self.window, WINDOWS)
+        check_overlap(self.window, self.frame_length, self.frame_step)
         check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
         check_choice("reference", self.reference, REFERENCES)
+        check_choice("algorithm", self.algorithm, ALGORITHMS)
+        check_choice("initial_phase", self.initial_phase, INITIAL_PHASES)
         check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
         check_choice("drawing", self.drawing, DRAWINGS)
         _check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
         _check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
+        _check_number("rho", self.rho, "a finite number above 0", lambda x: x > 0)
         # Numbers that are equal must hash equally: 80 and 80.0 are the same config.
-        object.__setattr__(self, "top_db", float(self.top_db))
-        object.__setattr__(self, "momentum", float(self.momentum))
+        for name in ("top_db", "momentum", "rho"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         size = self.picture_size
         if not isinstance(size, tuple | list) or len(size) != 2:
             raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={size!r}")
@@ -146,7 +183,7 @@ class SonificationConfig:
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
-        """The config of that name: `"study"` (the published chain) or `"matched"`.
+        """The config of that name: `"study"` (the published chain), `"matched"` or `"lossless"`.
 
         Raises:
             ValueError: There is no such preset.
@@ -178,12 +215,12 @@ class SonificationConfig:
     @property
     def bins(self) -> int:
         """Frequency bins of the synthesis: rows that the image is resized to."""
-        return self.fft_length // 2 + 1
+        return self.fft_length // 2 + (self.transform == "stft")
 
     @property
     def samples(self) -> int:
         """Length of the sound in samples."""
-        return (self.frames - 1) * self.frame_step
+        return (self.frames + (1 if self.transform == "mdct" else -1)) * self.frame_step
 
     @property
     def seconds(self) -> float:
@@ -213,19 +250,26 @@ def as_config(config: str | SonificationConfig) -> SonificationConfig:
     )
 
 
-def _overlapped_squares(window: str, length: int, step: int) -> np.ndarray:
-    """The sum of squares of windows that follow each other, which an inverse transform divides by, over one step."""
-    from scipy.signal import get_window
-
-    squares = np.zeros(-(-length // step) * step)
-    squares[:length] = get_window(window, length, fftbins=True) ** 2
-    return squares.reshape(-1, step).sum(axis=0)
-
-
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Raises a `ValueError` that names the allowed values, unless `value` is one of them."""
     if value not in list(allowed):
         raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
+
+
+def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
+    """Raises a `ValueError` where windows that follow each other leave moments that no frame determines."""
+    if 2 * frame_step <= frame_length:  # up to half a window all of them overlap well
+        return
+    from scipy.signal import get_window
+
+    squares = np.zeros(-(-frame_length // frame_step) * frame_step)
+    squares[:frame_length] = get_window(window, frame_length) ** 2
+    overlapped = squares.reshape(-1, frame_step).sum(axis=0)
+    if overlapped.min() < 0.01 * overlapped.max():
+        raise ValueError(
+            "`frame_step` must be small enough for the windows to overlap, or no sound can be made. "
+            f"Received: frame_step={frame_step}, frame_length={frame_length}, window={window!r}"
+        )
 
 
 def _check_integer(name: str, value: Any, *, minimum: int) -> None:

@@ -109,7 +109,7 @@ def dataset(
     if split == "both":
         return tuple(dataset(**(arguments | {"split": part})) for part in ("train", "test"))
     config = as_config(config)
-    engine = resolve_engine(engine)
+    engine = resolve_engine(engine, config)
     _check_arguments(arguments)
     examples = load_examples(
         name,
@@ -212,7 +212,7 @@ def _pipeline(
     batch_size: int | None,
     shuffle_seed: int | None,
 ) -> tf.data.Dataset:
-    """indices -> (shuffled) -> loaded in parallel -> batched -> rendered in parallel -> prefetched."""
+    """indices -> (shuffled) -> loaded in parallel -> rendered in parallel -> batched -> prefetched."""
     import tensorflow as tf
 
     def load_one(index: Any, label: Any) -> tuple[Any, Any]:
@@ -225,9 +225,10 @@ def _pipeline(
         data = data.shuffle(len(labels), seed=shuffle_seed, reshuffle_each_iteration=True)
     # More threads than cores would only wait for each other: Python runs between the array operations.
     data = data.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
+    # Rendered before they are batched: what one example takes fits into a core's cache.
+    data = data.map(lambda x, y: (render(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     if batch_size is not None:
         data = data.batch(batch_size)
-    data = data.map(lambda x, y: (render(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return data.prefetch(tf.data.AUTOTUNE)
 
 

@@ -238,7 +238,8 @@ def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     """A few test images, with their sounds as WAV files and a figure of each one's way."""
     if recipe.stage != "image":
         return
-    config, engine = as_config(recipe.config), resolve_engine(recipe.engine)
+    config = as_config(recipe.config)
+    engine = resolve_engine(recipe.engine, config)
     sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
     for index in firsts:

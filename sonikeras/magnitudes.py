@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
+from keras import ops
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.images import to_gray
@@ -38,12 +42,46 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
     import cv2
 
     config = as_config(config)
-    interpolation = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[config.image_interpolation]
-    resized = cv2.resize(to_gray(image), (config.frames, config.bins), interpolation=interpolation)
-    magnitudes = np.maximum(np.flipud(resized).astype(np.float32) / 255 + np.float32(1e-7), np.float32(_AMIN))
-    if config.reference == "max":
-        magnitudes /= magnitudes.max()
-    return np.maximum(magnitudes, np.float32(10 ** (-config.top_db / 20)))
+    size = (config.frames, config.bins)
+    resized = cv2.resize(to_gray(image), size, interpolation=_cv2_interpolation(config.image_interpolation))
+    pixels = np.flipud(resized).astype(np.float32)
+    return _floored(pixels, reference=config.reference, top_db=config.top_db, xp=np)
+
+
+def pixels_to_magnitudes(
+    pixels: Any, *, frames: int, bins: int, interpolation: str, reference: str, top_db: float
+) -> Any:
+    """`image_to_magnitudes` of tensors: with a gradient, whole batches, in a graph, on any backend of Keras.
+
+    It resizes as OpenCV resizes float images. `image_to_magnitudes` rounds gray values and resized pixels to 8 bits, as
+    OpenCV does with 8-bit images. But for these roundings, one or two levels of 255, the two are equal.
+
+    Args:
+        pixels: float32 tensor `[..., height, width]` in 0..255, grayscale; height and width static.
+        frames: Integer, columns to resize to: time steps.
+        bins: Integer, rows to resize to: frequency bins.
+        interpolation: `"bilinear"` or `"area"`, as `SonificationConfig.image_interpolation`.
+        reference: `"max"` (relative to each image's brightest pixel) or `"absolute"`.
+        top_db: Float, range of magnitudes in dB; what is lower is raised to it.
+
+    Returns:
+        float32 tensor `[..., frames, bins]` in `10^(-top_db/20)..1`, lowest frequency first.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras.magnitudes import pixels_to_magnitudes
+        >>> pixels = np.full((2, 64, 64), 255, "float32")
+        >>> pixels_to_magnitudes(
+        ...     pixels, frames=128, bins=513, interpolation="bilinear", reference="max", top_db=80
+        ... ).shape
+        TensorShape([2, 128, 513])
+    """
+    height, width = pixels.shape[-2:]
+    enlarges = bins > height or frames > width
+    rows = _resizing(height, bins, interpolation, enlarges=enlarges)[::-1]
+    columns = _resizing(width, frames, interpolation, enlarges=enlarges)
+    resized = ops.matmul(ops.matmul(columns, ops.swapaxes(pixels, -1, -2)), rows.T)
+    return _floored(resized, reference=reference, top_db=top_db, xp=ops)
 
 
 def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -63,3 +101,31 @@ def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None 
         return image
     shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
     return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
+    """Magnitudes of pixels in 0..255 that fit the spectrogram. `xp` is NumPy, or `keras.ops` for tensors."""
+    magnitudes = xp.maximum(pixels / 255 + 1e-7, _AMIN)
+    if reference == "max":
+        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True)
+    return xp.maximum(magnitudes, 10 ** (-top_db / 20))
+
+
+@functools.lru_cache(maxsize=64)
+def _resizing(old: int, new: int, interpolation: str, *, enlarges: bool) -> np.ndarray:
+    """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors.
+
+    `enlarges` is whether either axis of the image grows. OpenCV then interpolates both instead of averaging areas.
+    """
+    import cv2
+
+    units = np.eye(old, dtype=np.float32)
+    if interpolation == "area" and enlarges:
+        return cv2.resize(units, (2 * old, new), interpolation=cv2.INTER_AREA)[:, ::2]  # doubling repeats columns
+    return cv2.resize(units, (old, new), interpolation=_cv2_interpolation(interpolation))
+
+
+def _cv2_interpolation(name: str) -> int:
+    import cv2
+
+    return {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[name]

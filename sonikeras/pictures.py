@@ -1,12 +1,13 @@
 """Spectrogram to picture: levels as colours, drawn at any size.
 
-A picture is `rows @ colours @ columns` for each colour channel. The two matrices say which cells of the spectrogram
+A picture is `rows @ colours @ columns.T` for each colour channel. The two matrices say which cells of the spectrogram
 each pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -40,20 +41,30 @@ def draw(
     Returns:
         float32 tensor `[..., height, width, 3]` in 0..255.
     """
-    values = ops.power(10.0, ops.cast(db, "float32") / 20) if scale == "amplitude" else ops.cast(db, "float32")
+    db = ops.cast(db, "float32")
     if stretch:
-        low = ops.min(values, axis=(-2, -1), keepdims=True)
-        high = ops.max(values, axis=(-2, -1), keepdims=True)
+        low, high = (_level(reduce(db, axis=(-2, -1), keepdims=True), scale) for reduce in (ops.min, ops.max))
     else:
         low, high = (0.0, 1.0) if scale == "amplitude" else (-float(top_db), 0.0)
-    span = high - low
-    shares = (values - low) / ops.where(span > 0, span, 1.0)
-    table = colors(colormap)
-    index = ops.cast(ops.clip(ops.floor(shares * 256), 0, 255), "int32")
-    grid = ops.take(table, index, axis=0)  # [..., frames, bins, 3]
-    grid = ops.swapaxes(grid, -3, -2)
-    grid = _product(rows, grid, axis=-3)
-    return ops.clip(_product(columns, grid, axis=-2), 0, 255)
+    step = (high - low) / 256
+    shades = ops.clip((_level(db, scale) - low) / ops.where(step > 0, step, 1.0), 0, 255)
+    # Only what pixels show is coloured: of each band of columns and each band of rows its bins and frames.
+    frames, across = _bands(columns, 32)
+    bins, down = _bands(rows, 16)
+    cells = ops.take(ops.swapaxes(ops.take(shades, frames, axis=-2), -2, -1), bins, axis=-2)
+    table, channels = colors(colormap), np.eye(3, dtype=np.float32)
+    if not (table - np.arange(256)[:, None]).any():  # gray: all three channels show the shade itself
+        cells, channels = ops.floor(cells), np.ones((1, 3), np.float32)
+    else:  # along one axis, over which TensorFlow is quicker than over many
+        cells = ops.take(table, ops.cast(ops.reshape(cells, (-1,)), "int32"), axis=0)
+    lead = ops.shape(db)[:-2]
+    height, width = down.shape[0] * down.shape[1], across.shape[0] * across.shape[1]
+    inputs = frames.shape[1] * len(channels)
+    grid = ops.matmul(down, ops.reshape(cells, (*lead, len(frames), *bins.shape, inputs)))
+    grid = ops.reshape(grid, (*lead, len(frames), height, inputs))
+    grid = ops.matmul(grid, np.kron(across.transpose(0, 2, 1), channels[None]))
+    picture = ops.reshape(ops.swapaxes(grid, -3, -2), (*lead, height, width, 3))
+    return ops.clip(picture[..., : len(rows), : len(columns), :], 0, 255)
 
 
 def canvas(
@@ -162,14 +173,27 @@ def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
     return np.asarray(units.resize((old, new), Image.Resampling[interpolation.upper()]))
 
 
-def _product(matrix: np.ndarray, grid: Any, *, axis: int) -> Any:
-    """`matrix [out, in]` times an axis of `grid`; a mere selection of rows is taken, which is exact and quicker."""
-    picks = matrix.argmax(axis=1)
-    if np.array_equal(matrix, _selection(picks, matrix.shape[1])):
-        return ops.take(grid, picks, axis=axis)
-    if axis == -3:
-        return ops.einsum("oi,...iwc->...owc", matrix, grid)
-    return ops.einsum("oi,...hic->...hoc", matrix, grid)
+def _level(db: Any, scale: str) -> Any:
+    """What runs through the colormap: the levels themselves, or their amplitudes."""
+    return ops.exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
+
+
+def _bands(matrix: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """A product with `matrix` in bands of rows, as each pixel shows but a few neighbouring cells.
+
+    Args:
+        matrix: float array `[out, in]`.
+        limit: Integer, the most rows of a band. A divisor of `out` is taken where there is one near.
+
+    Returns:
+        `(inputs, weights)`: int32 array `[bands, width]`, what each band needs, and float32 array
+        `[bands, rows, width]`, with rows of zeros in the end where `bands * rows` exceeds `out`.
+    """
+    size = max(range(limit // 2, limit + 1), key=lambda size: (len(matrix) % size == 0, size))
+    bands = np.pad(matrix, ((0, -len(matrix) % size), (0, 0))).reshape(-1, size, matrix.shape[1])
+    used = bands.any(axis=1)
+    inputs = np.argsort(~used, axis=1, kind="stable")[:, : used.sum(axis=1).max()]
+    return inputs.astype(np.int32), np.take_along_axis(bands, inputs[:, None], axis=2)
 
 
 @functools.cache

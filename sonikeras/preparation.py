@@ -55,7 +55,8 @@ def prepare(
         >>> sonikeras.prepare("c2", "sounds", images_per_class=5)  # doctest: +SKIP
         []
     """
-    config, engine, sounds = as_config(config), resolve_engine(engine), resolve_cache(cache)
+    config = as_config(config)
+    engine, sounds = resolve_engine(engine, config), resolve_cache(cache)
     directory = Path(directory)
     skipped: list[str] = []
     parts: dict[str, Examples] = {}

@@ -17,10 +17,10 @@ from keras import ops
 _AMIN = 1e-5
 
 
-def stft_power(
+def stft(
     audio: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str = "hann", center: bool = True
-) -> Any:
-    """Squared magnitudes of the short-time Fourier transform.
+) -> tuple[Any, Any]:
+    """The short-time Fourier transform, as `librosa.stft` with zeros beyond the ends.
 
     Args:
         audio: float tensor `[..., samples]`.
@@ -32,14 +32,28 @@ def stft_power(
             it begins there. Defaults to `True`.
 
     Returns:
-        float tensor `[..., frames, bins]`, where `bins = fft_length // 2 + 1` and, centred,
+        `(real, imaginary)`: float tensors `[..., frames, bins]`, where `bins = fft_length // 2 + 1` and, centred,
         `frames = 1 + samples // frame_step`.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = np.cos(2 * np.pi * np.arange(1024) * 8 / 256).astype("float32")
+        >>> real, imaginary = stft(tone, frame_length=256, frame_step=64, fft_length=256)
+        >>> real.shape, int(np.argmax(real[8]))
+        (TensorShape([17, 129]), 8)
     """
     if center:
         half = fft_length // 2
         audio = ops.pad(audio, [(0, 0)] * (len(audio.shape) - 1) + [(half, half)])
-    real, imaginary = ops.stft(
-        audio, frame_length, frame_step, fft_length, window=_window(window, frame_length), center=False
+    return ops.stft(audio, frame_length, frame_step, fft_length, window=_window(window, frame_length), center=False)
+
+
+def stft_power(
+    audio: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str = "hann", center: bool = True
+) -> Any:
+    """Squared magnitudes of the short-time Fourier transform: arguments and shape are those of `stft`."""
+    real, imaginary = stft(
+        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window, center=center
     )
     return ops.square(real) + ops.square(imaginary)
 

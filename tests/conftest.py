@@ -34,8 +34,8 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def photo_sound(photo) -> np.ndarray:
-    """The photo's sound in the study's chain, float32 [65024]."""
-    return sonikeras.sonify(photo)
+    """The photo's sound in the study's chain, by its own library, float32 [65024]."""
+    return sonikeras.sonify(photo, engine="librosa")
 
 
 @pytest.fixture

@@ -116,7 +116,8 @@ def test_image_array(image):
 def test_images_of_odd_sizes(preset, shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     audio = sonikeras.sonify(image, preset)
-    assert audio.shape == (65024,) and np.isfinite(audio).all() and np.abs(audio).max() <= 1
+    samples = sonikeras.SonificationConfig.preset(preset).samples
+    assert audio.shape == (samples,) and np.isfinite(audio).all() and np.abs(audio).max() <= 1
     assert sonikeras.desonify(audio, preset, size=(30, 40)).shape == (30, 40)
 
 
@@ -126,8 +127,10 @@ def test_black_image(preset, tmp_path):
     sonikeras.write_audio(tmp_path / "black.wav", audio, preset)
     audio, config = sonikeras.read_audio(tmp_path / "black.wav")
     picture, heard = sonikeras.picture(audio, config), sonikeras.desonify(audio, config)
-    if preset == "matched":  # libsndfile rounds down, which leaves half a step of direct current
-        assert np.abs(audio).max() <= 1 / 32768
+    if preset == "lossless":
+        assert not audio.any() and not picture.any() and not heard.any()
+    elif preset == "matched":  # libsndfile rounds down, which leaves half a step of direct current
+        assert np.abs(audio).max() <= 2 / 32768
         assert picture.max() <= 2 and not picture[:500].any() and heard.max() <= 2 and not heard[:510].any()
     else:  # the study's levels are relative to the brightest pixel, so black is as loud as white
         assert np.abs(audio).max() > 0.01 and np.isfinite(audio).all()
@@ -161,11 +164,50 @@ def test_silence(preset):
     assert not sonikeras.desonify(silence, preset).any()
 
 
-@pytest.mark.parametrize("change", [lambda m: -m, lambda m: m * np.nan, lambda m: m + np.inf])
-def test_magnitudes(change):
+@pytest.mark.parametrize("engine", sonikeras.engines())
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda m: -m, "not be negative. Received: a minimum of -1"),
+        (lambda m: m * np.nan, "be finite. Received: NaN or infinite"),
+        (lambda m: m + np.inf, "be finite. Received: NaN or infinite"),
+    ],
+)
+def test_magnitudes(engine, change, rule):
     magnitudes = change(np.ones((513, 128), np.float32))
-    with pytest.raises(ValueError, match="`magnitudes` must be finite and not negative. Received"):
-        magnitudes_to_audio(magnitudes, STUDY, rng=np.random.default_rng(0))
+    with pytest.raises(ValueError, match=f"`magnitudes` must {rule}"):
+        magnitudes_to_audio(magnitudes, STUDY, rng=np.random.default_rng(0), engine=engine)
+
+
+@pytest.mark.parametrize("engine", sonikeras.engines())
+def test_silent_magnitudes_give_silence(engine):
+    audio = magnitudes_to_audio(np.zeros((513, 128)), STUDY, rng=np.random.default_rng(0), engine=engine)
+    assert audio.shape == (65024,) and not audio.any()
+
+
+def test_initial_phase():
+    magnitudes = np.ones((513, 128))
+    with pytest.raises(ValueError, match="`rng` must be given where the initial phase is random. Received: rng=None"):
+        magnitudes_to_audio(magnitudes, STUDY)
+    with pytest.raises(ValueError, match=r"`initial_phase` must have the config's shape.*Received: shape=\(2,\)"):
+        magnitudes_to_audio(magnitudes, STUDY, initial_phase=np.zeros(2))
+    with pytest.raises(ValueError, match="`initial_phase` must be finite. Received"):
+        magnitudes_to_audio(magnitudes, STUDY, initial_phase=magnitudes * np.nan)
+
+
+@pytest.mark.parametrize(
+    ("engine", "changes", "message"),
+    [
+        ("librosa", {"algorithm": "lbfgs"}, "'librosa' has no algorithm 'lbfgs'"),
+        ("librosa", {"initial_phase": "structured"}, "'librosa' has a random initial phase only"),
+        ("numba", {"algorithm": "admm"}, "'numba' has no algorithm 'admm'"),
+        ("numba", {"fft_length": 1200}, "'numba' needs a power of two as `fft_length`"),
+    ],
+)
+def test_engine_that_cannot(photo, engine, changes, message):
+    with pytest.raises(ValueError, match=f"{message}.*Allowed values.*Received: engine='{engine}'"):
+        sonikeras.sonify(photo, STUDY.replace(**changes), engine=engine)
+    assert sonikeras.sonify(photo, STUDY.replace(**changes | {"iterations": 1})).shape == (65024,)
 
 
 def test_magnitudes_shape():
@@ -253,9 +295,15 @@ def test_audio_that_cannot_be_written(tmp_path):
         ({"source": "web"}, r"Unknown `source`. Allowed values: \['builtin'\]. Received: source='web'"),
         ({"stage": "video"}, r"Unknown `stage`. Allowed values: \['image', 'audio', 'spectrogram'\]. Received"),
         ({"stage": "audio"}, 'The built-in data are images: `stage` must be "image"'),
-        ({"config": "best"}, r"Unknown `preset`. Allowed values: \['study', 'matched'\]. Received: preset='best'"),
+        (
+            {"config": "best"},
+            r"Unknown `preset`. Allowed values: \['study', 'matched', 'lossless'\]. Received: preset='best'",
+        ),
         ({"config": 3}, "`config` must be a SonificationConfig or the name of a preset.*Received: config=3"),
-        ({"engine": "fast"}, r"Unknown `engine`. Allowed values: \['auto', 'librosa'\]. Received: engine='fast'"),
+        (
+            {"engine": "fast"},
+            r"Unknown `engine`. Allowed values: \['auto', 'numba', 'tensorflow', 'librosa'\]. Received: engine='fast'",
+        ),
         ({"output": "smell"}, r"Unknown `output`. Allowed values: .*Received: output='smell'"),
         ({"classes": ["cat", "unicorn"]}, r"`classes` must be different ones of .*Received: classes=.*unicorn"),
         ({"classes": ["cat", "cat"]}, "`classes` must be different ones of"),

@@ -78,7 +78,13 @@ def test_prepare_a_folder_with_a_bad_image(image_folder, capsys):
 def test_info(capsys):
     main(["info"])
     output = capsys.readouterr().out
-    for text in (sonikeras.__version__, "study, matched", "librosa (auto: librosa)", "efficientnet_lite0", "cache"):
+    for text in (
+        sonikeras.__version__,
+        "study, matched, lossless",
+        "auto: numba for study",
+        "efficientnet_lite0",
+        "cache",
+    ):
         assert text in output
 
 

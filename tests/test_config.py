@@ -44,10 +44,15 @@ SOUND = {
     "image_interpolation": "area",
     "reference": "absolute",
     "top_db": 60,
+    "algorithm": "lbfgs",
     "iterations": 1,
     "momentum": 0.5,
+    "rho": 1,
+    "initial_phase": "structured",
+    "transform": "mdct",
 }
 DRAWING = {
+    "analysis_transform": "mdct",
     "analysis_fft_length": 4096,
     "analysis_frame_length": 1024,
     "analysis_frame_step": 256,
@@ -62,7 +67,8 @@ def test_sound_key_has_what_decides_the_sound_and_no_more():
     assert {field.name for field in dataclasses.fields(CONFIG)} == {*SOUND, *DRAWING}
     keys = {CONFIG.replace(**{name: value}).sound_key() for name, value in SOUND.items()}
     assert len(keys | {CONFIG.sound_key()}) == len(SOUND) + 1
-    assert {CONFIG.replace(**{name: value}).sound_key() for name, value in DRAWING.items()} == {CONFIG.sound_key()}
+    drawing = [{"analysis_frame_step": 1024} | {name: value} for name, value in DRAWING.items()]
+    assert {CONFIG.replace(**changes).sound_key() for changes in drawing} == {CONFIG.sound_key()}
     assert CONFIG.replace(top_db=80).sound_key() == CONFIG.sound_key()
 
 
@@ -87,6 +93,12 @@ def test_windows_must_overlap(changes):
         ({"window": "hat"}, r"Unknown `window`. Allowed values: \['hann'.*Received: window='hat'"),
         ({"momentum": 1.1}, "`momentum` must be a number in 0..1. Received: momentum=1.1"),
         ({"momentum": float("nan")}, "`momentum` must be a number in 0..1"),
+        ({"algorithm": "slow"}, "Unknown `algorithm`.*'fast_griffin_lim'.*Received: algorithm='slow'"),
+        ({"initial_phase": "zero"}, r"Unknown `initial_phase`. Allowed values: \['random', 'structured'\]. Received"),
+        ({"transform": "dct"}, r"Unknown `transform`. Allowed values: \['stft', 'mdct'\]. Received: transform='dct'"),
+        ({"transform": "mdct", "frame_step": 256}, "must be twice `frame_step`. Received: frame_step=256"),
+        ({"analysis_transform": "mdct"}, "must be twice `analysis_frame_step`. Received: analysis_frame_step=512"),
+        ({"rho": 0}, "`rho` must be a finite number above 0. Received: rho=0"),
         ({"top_db": 0}, "`top_db` must be a finite number above 0. Received: top_db=0"),
         ({"top_db": "80"}, "`top_db` must be a finite number above 0"),
         ({"picture_size": 600}, r"`picture_size` must be a pair \(height, width\). Received: picture_size=600"),
@@ -104,5 +116,7 @@ def test_rules(changes, message):
 
 
 def test_unknown_preset():
-    with pytest.raises(ValueError, match=r"Unknown `preset`. Allowed values: \['study', 'matched'\]. Received"):
+    with pytest.raises(
+        ValueError, match=r"Unknown `preset`. Allowed values: \['study', 'matched', 'lossless'\]. Received"
+    ):
         SonificationConfig.preset("best")

@@ -1,0 +1,138 @@
+"""Magnitudes to audio."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from sonikeras.config import ALGORITHMS, INITIAL_PHASES, WINDOWS, check_choice, check_overlap
+from sonikeras.griffin_lim import griffin_lim, random_phase, structured_phase
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class GriffinLim(keras.layers.Layer):
+    """Finds audio whose short-time Fourier transform has given magnitudes. See `sonikeras.griffin_lim.griffin_lim`.
+
+    From the same initial phase it is `librosa.griffinlim`. It has no weights, gradients go through it, and it computes
+    in float32 under mixed precision. The random phase is decided by `seed` alone, and is the same for all examples:
+    equal magnitudes give equal audio, whatever else is in the batch.
+
+    Args:
+        frame_length: Integer, length of the window in samples. Defaults to 1024.
+        frame_step: Integer, samples from one frame to the next. Defaults to 512.
+        fft_length: Integer of at least `frame_length`, size of the transform. Defaults to `frame_length`.
+        window: String, one of `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`, `"cosine"`, `"boxcar"`.
+            Defaults to `"hann"`.
+        algorithm: `"griffin_lim"`, `"fast_griffin_lim"`, `"accelerated_griffin_lim"`, `"admm"` or `"lbfgs"`.
+            Defaults to `"fast_griffin_lim"`.
+        iterations: Integer. Defaults to 32.
+        momentum: Float in 0..1, of fast Griffin-Lim. Defaults to 0.99.
+        rho: Positive float, of ADMM. Defaults to 0.2.
+        initial_phase: `"random"` or `"structured"`, for calls that are given none. Defaults to `"random"`.
+        seed: Integer of at least 0, of the random phase. Defaults to 0.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: The magnitudes, not negative.
+        initial_phase: float tensor of the shape of `inputs` in radians, to start from instead. Defaults to `None`.
+
+    Input shape:
+        float tensor `[batch, ..., frames, bins]`, at least two frames, `bins = fft_length // 2 + 1`.
+
+    Output shape:
+        `[batch, ..., samples]`, where `samples = (frames - 1) * frame_step`, and one more if `fft_length` is odd.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> magnitudes = np.random.default_rng(0).random((2, 128, 513), "float32")
+        >>> sonikeras.layers.GriffinLim()(magnitudes).shape
+        TensorShape([2, 65024])
+    """
+
+    def __init__(
+        self,
+        frame_length: int = 1024,
+        frame_step: int = 512,
+        fft_length: int | None = None,
+        window: str = "hann",
+        *,
+        algorithm: str = "fast_griffin_lim",
+        iterations: int = 32,
+        momentum: float = 0.99,
+        rho: float = 0.2,
+        initial_phase: str = "random",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
+            raise ValueError(
+                "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
+                f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
+            )
+        check_choice("window", window, WINDOWS)
+        check_overlap(window, frame_length, frame_step)
+        check_choice("algorithm", algorithm, ALGORITHMS)
+        check_choice("initial_phase", initial_phase, INITIAL_PHASES)
+        if not isinstance(iterations, int) or iterations < 1:
+            raise ValueError(f"`iterations` must be an integer of at least 1. Received: iterations={iterations!r}")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"`momentum` must be a number in 0..1. Received: momentum={momentum!r}")
+        if not 0 < rho < math.inf:
+            raise ValueError(f"`rho` must be a finite number above 0. Received: rho={rho!r}")
+        self.frame_length = frame_length
+        self.frame_step = frame_step
+        self.fft_length = fft_length
+        self.window = window
+        self.algorithm = algorithm
+        self.iterations = iterations
+        self.momentum = momentum
+        self.rho = rho
+        self.initial_phase = initial_phase
+        self.seed = seed
+
+    def call(self, inputs: Any, initial_phase: Any = None) -> Any:
+        shape, fft_length = tuple(inputs.shape), self.fft_length or self.frame_length
+        if len(shape) < 3 or shape[-1] != fft_length // 2 + 1 or (shape[-2] is not None and shape[-2] < 2):
+            raise ValueError(
+                "The input of `GriffinLim` must have the shape [batch, ..., frames, fft_length // 2 + 1] = "
+                f"[batch, ..., frames, {fft_length // 2 + 1}] with at least 2 frames. Received: shape={shape}"
+            )
+        magnitudes = ops.cast(inputs, "float32")
+        if initial_phase is None and self.initial_phase == "structured":
+            initial_phase = structured_phase(magnitudes, fft_length=fft_length)
+        elif initial_phase is None:
+            initial_phase = random_phase(*ops.shape(magnitudes)[-2:], seed=self.seed)
+        audio = griffin_lim(
+            magnitudes,
+            initial_phase,
+            frame_length=self.frame_length,
+            frame_step=self.frame_step,
+            fft_length=fft_length,
+            window=self.window,
+            algorithm=self.algorithm,
+            iterations=self.iterations,
+            momentum=self.momentum,
+            rho=self.rho,
+        )
+        return ops.cast(audio, self.compute_dtype)
+
+    def compute_output_shape(
+        self, inputs_shape: tuple[int | None, ...], initial_phase_shape: tuple[int | None, ...] | None = None
+    ) -> tuple[int | None, ...]:
+        *batch, frames, _ = inputs_shape
+        odd = (self.fft_length or self.frame_length) % 2
+        return (*batch, None if frames is None else (frames - 1) * self.frame_step + odd)
+
+    def get_config(self) -> dict[str, Any]:
+        names = (
+            "frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho",
+            "initial_phase", "seed",
+        )  # fmt: skip
+        return super().get_config() | {name: getattr(self, name) for name in names}

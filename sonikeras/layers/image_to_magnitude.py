@@ -1,0 +1,100 @@
+"""Images to magnitudes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, check_choice
+from sonikeras.magnitudes import pixels_to_magnitudes
+
+_GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, green and blue
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class ImageToMagnitude(keras.layers.Layer):
+    """Reads images as the magnitudes of spectrograms: rows are frequencies, columns moments, brightness is strength.
+
+    What `sonikeras.magnitudes.image_to_magnitudes` does, with a gradient and without rounding gray values and resized
+    pixels to 8 bits, which makes a difference of one or two levels of 255.
+
+    Args:
+        frames: Integer, columns that images are resized to: time steps. Defaults to 128.
+        bins: Integer, rows that images are resized to: frequency bins. Defaults to 513.
+        interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"` (each pixel counts).
+            Defaults to `"bilinear"`.
+        reference: `"max"`, magnitudes are relative to each image's brightest pixel, or `"absolute"`, white is 1.
+            Defaults to `"max"`.
+        top_db: Float, range of magnitudes in dB; what is lower is raised to it. Defaults to 80.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        tensor `[batch, height, width]`, `[batch, height, width, 1]` or, RGB, `[batch, height, width, 3]` in 0..255, of
+        any type; height and width static.
+
+    Output shape:
+        `[batch, frames, bins]`, lowest frequency first.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> image = np.eye(64, dtype="uint8")[None] * 255
+        >>> sonikeras.layers.ImageToMagnitude()(image).shape
+        TensorShape([1, 128, 513])
+    """
+
+    def __init__(
+        self,
+        frames: int = 128,
+        bins: int = 513,
+        interpolation: str = "bilinear",
+        *,
+        reference: str = "max",
+        top_db: float = 80,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        for name, value in (("frames", frames), ("bins", bins)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        check_choice("interpolation", interpolation, IMAGE_INTERPOLATIONS)
+        check_choice("reference", reference, REFERENCES)
+        if not top_db > 0:
+            raise ValueError(f"`top_db` must be a float above 0. Received: top_db={top_db!r}")
+        self.frames = frames
+        self.bins = bins
+        self.interpolation = interpolation
+        self.reference = reference
+        self.top_db = top_db
+
+    def call(self, inputs: Any) -> Any:
+        shape = tuple(inputs.shape)
+        if len(shape) not in (3, 4) or not all(shape[1:]) or shape[3:] not in ((), (1,), (3,)):
+            raise ValueError(
+                "The input of `ImageToMagnitude` must have the shape [batch, height, width], [batch, height, width, 1] "
+                f"or [batch, height, width, 3] with height and width known. Received: shape={shape}"
+            )
+        pixels = ops.cast(inputs, "float32")
+        if len(shape) == 4:
+            pixels = pixels[..., 0] if shape[3] == 1 else ops.matmul(pixels, _GRAY)
+        magnitudes = pixels_to_magnitudes(
+            pixels,
+            frames=self.frames,
+            bins=self.bins,
+            interpolation=self.interpolation,
+            reference=self.reference,
+            top_db=self.top_db,
+        )
+        return ops.cast(magnitudes, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.frames, self.bins)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("frames", "bins", "interpolation", "reference", "top_db")
+        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -1,0 +1,93 @@
+"""The modified discrete cosine transform, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from sonikeras import mdct
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class MDCT(keras.layers.Layer):
+    """Modified discrete cosine transform of raw audio: orthonormal, with the sine window. See `sonikeras.mdct.mdct`.
+
+    Args:
+        frame_step: Even integer, samples from one frame to the next, half a frame's length. Defaults to 512.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, samples]`. Samples at the end that do not fill a step are ignored.
+
+    Output shape:
+        `[batch, frames, frame_step]`, where `frames = samples // frame_step - 1`.
+
+    Raises:
+        ValueError: `frame_step` is not an even integer of at least 2, or the input is not of that shape or shorter than
+            a frame.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> audio = np.random.default_rng(0).normal(size=(1, 22050)).astype("float32")
+        >>> sonikeras.layers.MDCT()(audio).shape
+        TensorShape([1, 42, 512])
+    """
+
+    def __init__(self, frame_step: int = 512, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        mdct.check_even("frame_step", frame_step)
+        self.frame_step = frame_step
+
+    def call(self, inputs: Any) -> Any:
+        if len(inputs.shape) != 2:
+            raise ValueError(
+                f"The input of `MDCT` must have the shape [batch, samples]. Received: shape={tuple(inputs.shape)}"
+            )
+        return ops.cast(mdct.mdct(inputs, frame_step=self.frame_step), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, samples = input_shape
+        return (batch, None if samples is None else samples // self.frame_step - 1, self.frame_step)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"frame_step": self.frame_step}
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class InverseMDCT(keras.layers.Layer):
+    """The sound of MDCT coefficients, whatever they are: the inverse of `MDCT`. See `sonikeras.mdct.inverse_mdct`.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, frames, bins]`; bins static and even.
+
+    Output shape:
+        `[batch, (frames + 1) * bins]`.
+
+    Raises:
+        ValueError: The input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> sonikeras.layers.InverseMDCT()(np.ones((1, 128, 512), "float32")).shape
+        TensorShape([1, 66048])
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+
+    def call(self, inputs: Any) -> Any:
+        if len(inputs.shape) != 3:
+            raise ValueError(
+                "The input of `InverseMDCT` must have the shape [batch, frames, bins]. "
+                f"Received: shape={tuple(inputs.shape)}"
+            )
+        return ops.cast(mdct.inverse_mdct(inputs), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, frames, bins = input_shape
+        return (batch, None if frames is None or bins is None else (frames + 1) * bins)

@@ -1,0 +1,99 @@
+"""Spectrograms to pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from sonikeras import pictures
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class SpectrogramImage(keras.layers.Layer):
+    """Draws spectrograms as colour pictures, low frequencies below, ready for a network that takes 0..255.
+
+    At `image_size=(600, 1200)` and with the other defaults the picture is that of `librosa.display.specshow` with a
+    linear frequency axis, without axes and margins.
+
+    Args:
+        image_size: Integer or `(height, width)`, the picture's size in pixels.
+        colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
+        scale: `"db"` or `"amplitude"`: what the colours are proportional to. Defaults to `"db"`.
+        drawing: `"specshow"` (the nearest cell, colours stretched over each example's own range) or `"resize"`
+            (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
+        top_db: Float, level below 0 dB of the lowest colour with `drawing="resize"`; with `"specshow"` each example's
+            own range counts. Defaults to 80.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, frames, bins]` in dB, as `Spectrogram` gives it; both static.
+
+    Output shape:
+        `[batch, height, width, 3]`.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> db = np.linspace(-80, 0, 40 * 513, dtype="float32").reshape(1, 40, 513)
+        >>> sonikeras.layers.SpectrogramImage((224, 224))(db).shape
+        TensorShape([1, 224, 224, 3])
+    """
+
+    def __init__(
+        self,
+        image_size: int | tuple[int, int],
+        colormap: str = "magma",
+        *,
+        scale: str = "db",
+        drawing: str = "specshow",
+        top_db: float = 80,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+            raise ValueError(
+                "`image_size` must be a positive integer or a pair (height, width) of them. "
+                f"Received: image_size={image_size!r}"
+            )
+        pictures.colors(colormap)
+        check_choice("scale", scale, PICTURE_SCALES)
+        check_choice("drawing", drawing, DRAWINGS)
+        if not top_db > 0:
+            raise ValueError(f"`top_db` must be a float above 0. Received: top_db={top_db!r}")
+        self.image_size = size
+        self.colormap = colormap
+        self.scale = scale
+        self.drawing = drawing
+        self.top_db = top_db
+
+    def call(self, inputs: Any) -> Any:
+        shape = tuple(inputs.shape)
+        if len(shape) != 3 or None in shape[1:]:
+            raise ValueError(
+                "The input of `SpectrogramImage` must have the shape [batch, frames, bins] with frames and bins known. "
+                f"Received: shape={shape}"
+            )
+        rows, columns = pictures.canvas(shape[1], shape[2], size=self.image_size, drawing=self.drawing)
+        picture = pictures.draw(
+            inputs,
+            rows=rows,
+            columns=columns,
+            colormap=self.colormap,
+            scale=self.scale,
+            top_db=self.top_db,
+            stretch=self.drawing == "specshow",
+        )
+        return ops.cast(picture, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], *self.image_size, 3)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("image_size", "colormap", "scale", "drawing", "top_db")
+        return super().get_config() | {name: getattr(self, name) for name in names}
