@@ -1,0 +1,428 @@
+"""Speed and fidelity of everything that turns an image into sound, side by side in one run.
+
+Candidates take turns, round after round, and each ratio is the median of the ratios of the rounds: a machine that slows
+down slows all of them. The error stands beside the time. Each number of cores is measured in a process of its own,
+since libraries take their threads when they start; so is each peak of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import functools
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RATE = 22050
+# Name: engine and what is changed of the preset "study". They are timed from magnitudes to audio.
+SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
+    "librosa, study": ("librosa", {}),
+    "tensorflow, study": ("tensorflow", {}),
+    "numba, study": ("numba", {}),
+    "numba, Griffin-Lim": ("numba", {"algorithm": "griffin_lim"}),
+    "numba, momentum 0.85": ("numba", {"momentum": 0.85, "iterations": 18}),
+    "tensorflow, ADMM": ("tensorflow", {"algorithm": "admm"}),
+    "tensorflow, matched": ("tensorflow", {"algorithm": "accelerated_griffin_lim", "iterations": 14}),
+    "numba, matched": ("numba", {"algorithm": "accelerated_griffin_lim", "iterations": 14}),
+    "tensorflow, L-BFGS": ("tensorflow", {"algorithm": "lbfgs"}),
+    "numba, L-BFGS": ("numba", {"algorithm": "lbfgs"}),
+    "numba, L-BFGS, 128 rounds": ("numba", {"algorithm": "lbfgs", "iterations": 128}),
+    "numba, structured start": ("numba", {"algorithm": "lbfgs", "iterations": 8, "initial_phase": "structured"}),
+}
+LOSSLESS = "lossless (MDCT), from the image"
+TORCH = "torch.stft and torch.istft, study"
+
+
+def main() -> None:
+    options = parser().parse_args()
+    if options.part:
+        print(json.dumps(PARTS[options.part[0]](*options.part[1:], options)))
+        return
+    directory = Path(options.out)
+    directory.mkdir(parents=True, exist_ok=True)
+    names = [*SEARCHES, *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
+    results: dict[str, Any] = {"cores": os.cpu_count(), "rounds": options.rounds}
+    results["one core"] = run(options, "engines", cores=1)
+    results["all cores"] = run(options, "engines", cores=os.cpu_count())
+    weighed = names[::6] if options.smoke else names
+    results["memory"] = {name: run(options, "memory", name, cores=1) for name in weighed}
+    results["spectrogram"] = run(options, "spectrogram", cores=1)
+    results["pipeline"] = run(options, "pipeline", cores=os.cpu_count())
+    few, many = (40, 80) if options.smoke else (1000, 10000)
+    results["pipeline memory"] = {n: run(options, "pipeline-memory", str(n), cores=os.cpu_count()) for n in (few, many)}
+    text = tables(results)
+    print(text)
+    (directory / "benchmark.md").write_text(text)
+    plot(results, directory / "speed_quality.png")
+    if options.json:
+        Path(options.json).write_text(json.dumps(results, indent=1))
+    print(f"\nTable and plot are in {directory}")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="runs/benchmark", help="folder for table and plot; default: runs/benchmark")
+    parser.add_argument("--json", metavar="PATH", help="write all figures to this file too")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each candidate takes its turn; default: 5")
+    parser.add_argument("--smoke", action="store_true", help="a run of a minute or two through every step")
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
+    return parser
+
+
+def run(options: argparse.Namespace, *part: str, cores: int | None) -> Any:
+    """The result of a part, in a process that has so many cores."""
+    print(f"measuring: {' '.join(part)}, {cores} core(s) ...", file=sys.stderr, flush=True)
+    threads = {f"{name}_NUM_THREADS": str(cores) for name in ("OMP", "MKL", "OPENBLAS")}
+    environment = os.environ | threads | {"TF_CPP_MIN_LOG_LEVEL": "3", "SONIKERAS_BENCHMARK_CORES": str(cores)}
+    arguments = ["--rounds", str(options.rounds), *(["--smoke"] if options.smoke else []), "--part", *part]
+    result = subprocess.run([sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"The part could not be measured: {' '.join(part)}\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def cores() -> int:
+    return int(os.environ["SONIKERAS_BENCHMARK_CORES"])
+
+
+def limit_threads() -> None:
+    import cv2
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(cores())
+    tf.config.threading.set_inter_op_parallelism_threads(cores())
+    cv2.setNumThreads(1)
+
+
+def images(count: int) -> list[np.ndarray]:
+    """Real images that every installation has: a drawing of each class of c10, and crops of two photos."""
+    from sklearn.datasets import load_sample_images
+
+    from sonikeras.builtin import CLASSES, load
+
+    drawings, _, _ = load(CLASSES["c10"], "test", images_per_class=5)
+    photos = load_sample_images().images
+    crops = [p[:, left : left + 300] for p in photos for left in (0, 170, 340)]
+    return [*map(np.asarray, drawings), *crops][-count:]
+
+
+def turns(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds that each candidate takes, `[rounds]`. A first turn, which compiles, is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for number in range(rounds + 1):
+        for name, candidate in candidates.items():
+            start = time.perf_counter()
+            candidate()
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+# From image to sound -------------------------------------------------------------------------------------------------
+
+
+def converters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """By name, functions from an image, or with `.of_magnitudes` from magnitudes, to audio."""
+    import sonikeras
+    from sonikeras.engines import magnitudes_to_audio
+
+    result: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    for name, (engine, changes) in SEARCHES.items():
+        config = sonikeras.SonificationConfig.preset("study").replace(**changes)
+
+        def search(magnitudes: np.ndarray, config: Any = config, engine: str = engine) -> np.ndarray:
+            return magnitudes_to_audio(magnitudes, config, rng=np.random.default_rng(0), engine=engine)
+
+        result[name] = search
+    if importlib.util.find_spec("torch"):
+        result[TORCH] = torch_griffin_lim
+    result[LOSSLESS] = functools.partial(sonikeras.sonify, config="lossless")
+    return result
+
+
+def torch_griffin_lim(magnitudes: np.ndarray) -> np.ndarray:
+    """The study's search with PyTorch's transforms."""
+    import torch
+
+    torch.set_num_threads(cores())
+    target, window = torch.from_numpy(magnitudes), torch.hann_window(1024)
+    arguments: dict[str, Any] = {"n_fft": 1024, "hop_length": 512, "window": window}
+    phase = torch.from_numpy(2 * np.pi * np.random.default_rng(0).random(magnitudes.shape))
+    angles, last = torch.polar(torch.ones_like(target), phase.float()), 0
+    for _ in range(32):
+        audio = torch.istft(target * angles, **arguments)
+        rebuilt = torch.stft(audio, pad_mode="constant", return_complex=True, **arguments)
+        angles = rebuilt - 0.99 / 1.99 * last
+        angles, last = angles / (angles.abs() + 1e-20), rebuilt
+    return torch.istft(target * angles, **arguments).numpy()
+
+
+def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    limit_threads()
+    import sonikeras
+    from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
+
+    lossless = sonikeras.SonificationConfig.preset("lossless")
+    pictures = images(2 if options.smoke else 16)
+    magnitudes = [image_to_magnitudes(image) for image in pictures]
+    small = [magnitudes_to_image(image_to_magnitudes(image, config=lossless)) for image in pictures]
+    convert = converters()
+    inputs = {name: small if name == LOSSLESS else magnitudes for name in convert}
+
+    def all_of(name: str) -> list[np.ndarray]:
+        if cores() == 1:
+            return [convert[name](x) for x in inputs[name]]
+        with concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+            return list(pool.map(convert[name], inputs[name]))
+
+    seconds = turns({name: functools.partial(all_of, name) for name in convert}, options.rounds)
+    result = {}
+    for name in convert:
+        config = lossless if name == LOSSLESS else sonikeras.SonificationConfig.preset("study")
+        heard = [sonikeras.desonify(audio, config) for audio in all_of(name)]
+        asked = small if name == LOSSLESS else [magnitudes_to_image(m) for m in magnitudes]
+        result[name] = {
+            "milliseconds": 1e3 * float(np.median(seconds[name])) / len(pictures),
+            "times librosa": float(np.median(seconds["librosa, study"] / seconds[name])),
+            **fidelity(heard, asked),
+        }
+        if name != LOSSLESS:
+            result[name]["convergence"] = convergence(all_of(name), magnitudes)
+    return result
+
+
+def convergence(sounds: list[np.ndarray], magnitudes: list[np.ndarray]) -> float:
+    """Mean spectral convergence in dB, `20 log10(||abs(STFT y) - S|| / ||S||)`, by librosa's transform."""
+    import librosa
+
+    heard = [np.abs(librosa.stft(np.array(audio), n_fft=1024, hop_length=512)) for audio in sounds]
+    values = [np.linalg.norm(a - s) / np.linalg.norm(s) for a, s in zip(heard, magnitudes, strict=True)]
+    return float(np.mean(20 * np.log10(values)))
+
+
+def fidelity(heard: list[np.ndarray], asked: list[np.ndarray]) -> dict[str, Any]:
+    """Mean PSNR in dB and SSIM of images heard back, and how many are the same to the bit."""
+    import tensorflow as tf
+
+    a, b = (tf.constant(np.stack(x)[..., None]) for x in (heard, asked))
+    psnr = [np.inf if np.array_equal(x, y) else float(tf.image.psnr(x, y, 255)) for x, y in zip(a, b, strict=True)]
+    return {
+        "psnr": float(np.mean(psnr)) if np.isfinite(psnr).all() else None,
+        "ssim": float(tf.reduce_mean(tf.image.ssim(a, b, 255))),
+        "exact": sum(not np.isfinite(value) for value in psnr),
+    }
+
+
+def memory(name: str, options: argparse.Namespace) -> float:
+    """MiB that a conversion adds to a process that has its libraries loaded already."""
+    limit_threads()
+    import librosa
+
+    from sonikeras import kernels, sonify  # noqa: F401
+    from sonikeras.magnitudes import image_to_magnitudes
+
+    image = images(1)[0]
+    librosa.stft(np.zeros(4096, np.float32))
+    x = image if name == LOSSLESS else image_to_magnitudes(image)
+    convert = converters()[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        convert(x)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+# From sound to spectrogram -------------------------------------------------------------------------------------------
+
+
+def spectrogram(options: argparse.Namespace) -> dict[str, dict[str, float | None]]:
+    """Levels in dB of 16 sounds with 2048 / 512, in a compiled function where the library is one of TensorFlow."""
+    limit_threads()
+    import keras
+    import librosa
+
+    import sonikeras
+
+    audio = np.stack([sonikeras.sonify(image, "matched") for image in images(2 if options.smoke else 16)])
+    candidates: dict[str, Callable[[], Any]] = {
+        "librosa.stft": lambda: librosa.amplitude_to_db(np.abs(librosa.stft(audio)), ref=1.0, top_db=None),
+        "sonikeras.layers.Spectrogram": compiled(sonikeras.layers.Spectrogram(reference=1.0, top_db=None), audio),
+        "keras.layers.STFTSpectrogram": compiled(
+            keras.layers.STFTSpectrogram(frame_length=2048, frame_step=512, fft_length=2048), audio[..., None]
+        ),
+    }
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
+        tensor, window = torch.from_numpy(audio), torch.hann_window(2048)
+
+        def torch_levels() -> Any:
+            transform = torch.stft(tensor, 2048, 512, window=window, pad_mode="constant", return_complex=True)
+            return 20 * torch.log10(transform.abs().clamp(1e-5))
+
+        candidates["torch.stft"] = torch_levels
+    if importlib.util.find_spec("kapre"):
+        from kapre import STFT, Magnitude, MagnitudeToDecibel
+
+        layers = [STFT(2048, hop_length=512), Magnitude(), MagnitudeToDecibel()]
+        candidates["kapre"] = compiled(keras.Sequential(layers), audio[..., None])
+    seconds = turns(candidates, 4 * options.rounds)
+    reference = candidates["librosa.stft"]()
+    loud = reference > reference.max() - 70
+    result: dict[str, dict[str, float | None]] = {}
+    for name, candidate in candidates.items():
+        levels = np.asarray(candidate())
+        if levels.shape == reference.transpose(0, 2, 1).shape:
+            levels = levels.transpose(0, 2, 1)
+        same = levels.shape == reference.shape
+        result[name] = {
+            "milliseconds": 1e3 * float(np.median(seconds[name])) / len(audio),
+            "times librosa": float(np.median(seconds["librosa.stft"] / seconds[name])),
+            "largest difference": float(np.abs(levels - reference)[loud].max()) if same else None,
+        }
+    return result
+
+
+def compiled(layer: Any, x: np.ndarray) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    function, tensor = tf.function(layer), tf.constant(x)
+    layer(tensor)  # builds it
+    return lambda: function(tensor)
+
+
+# The pipeline --------------------------------------------------------------------------------------------------------
+
+
+def pipeline(options: argparse.Namespace) -> dict[str, float]:
+    """Pictures, or sounds, a second of `dataset("c10")`, without its start."""
+    limit_threads()
+    result = {}
+    per_class = {"librosa": 5 if options.smoke else 25, "auto": 5 if options.smoke else 280}
+    for config, engine in (("study", "librosa"), ("study", "auto"), ("matched", "auto"), ("lossless", "auto")):
+        with tempfile.TemporaryDirectory() as cache:
+            arguments = {"config": config, "engine": engine, "images_per_class": per_class[engine], "cache": cache}
+            warm_up = arguments | {"images_per_class": 5, "seed": 1, "batch_size": 4}
+            rate(warm_up)
+            result[f"{config}, {engine}, cold"] = rate(arguments)
+            result[f"{config}, {engine}, from the cache"] = rate(arguments)
+            if (config, engine) == ("study", "auto"):
+                result["sounds, from the cache"] = rate(arguments | {"output": "audio"})
+    return result
+
+
+def rate(arguments: dict[str, Any]) -> float:
+    import sonikeras
+
+    data = sonikeras.dataset("c10", shuffle=False, **arguments)
+    start, count = time.perf_counter(), 0
+    for x, _ in data:
+        count += len(x)
+    return count / (time.perf_counter() - start)
+
+
+def pipeline_memory(count: str, options: argparse.Namespace) -> float:
+    """Peak MiB of a process that goes once through a pipeline of so many images, cold."""
+    limit_threads()
+    # The training part of c10: eight of ten images of each of ten classes.
+    rate({"images_per_class": int(count) // 8, "cache": False})
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+PARTS: dict[str, Callable[..., Any]] = {
+    "engines": engines,
+    "memory": memory,
+    "spectrogram": spectrogram,
+    "pipeline": pipeline,
+    "pipeline-memory": pipeline_memory,
+}
+
+# The report ----------------------------------------------------------------------------------------------------------
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Everything as Markdown."""
+    one, every, cost = results["one core"], results["all cores"], results["memory"]
+    rows = []
+    for name, row in one.items():
+        images_exact = "exact" if row["psnr"] is None else f"{row['psnr']:.1f}"
+        rows.append(
+            [
+                name,
+                f"{row['milliseconds']:.2f}",
+                f"{row['times librosa']:.1f}",
+                f"{every[name]['milliseconds']:.2f}",
+                f"{every[name]['times librosa']:.1f}",
+                f"{row['convergence']:.1f}" if "convergence" in row else "–",
+                images_exact,
+                f"{row['ssim']:.4f}",
+                f"{cost[name]:.0f}" if name in cost else "–",
+            ]
+        )
+    count = results["cores"]
+    parts = [
+        "### Image to sound\n",
+        table(
+            ["", "ms", "x librosa", f"ms, {count} cores", "x librosa", "SC dB", "PSNR dB", "SSIM", "MiB"],
+            rows,
+        ),
+        "\n### Sound to spectrogram\n",
+        table(
+            ["", "ms", "x librosa", "largest difference, dB"],
+            [
+                [
+                    name,
+                    f"{row['milliseconds']:.2f}",
+                    f"{row['times librosa']:.1f}",
+                    "–" if row["largest difference"] is None else f"{row['largest difference']:.4f}",
+                ]
+                for name, row in results["spectrogram"].items()
+            ],
+        ),
+        f'\n### `dataset("c10")`, {count} cores\n',
+        table(["", "a second"], [[name, f"{value:.0f}"] for name, value in results["pipeline"].items()]),
+        "\n### Peak memory of the pipeline\n",
+        table(["images", "MiB"], [[str(n), f"{value:.0f}"] for n, value in results["pipeline memory"].items()]),
+    ]
+    return "\n".join(parts)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(head) - 1)
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, rule, *rows])
+
+
+def plot(results: dict[str, Any], path: Path) -> None:
+    """Speed against quality, one core."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot(xscale="log")
+    for name, row in results["one core"].items():
+        if "convergence" not in row:
+            continue
+        kind = name.split(",")[0]
+        color = {"numba": "tab:blue", "tensorflow": "tab:orange", "librosa": "tab:red"}.get(kind, "tab:gray")
+        axes.plot(row["times librosa"], row["convergence"], "o", color=color)
+        axes.annotate(name, (row["times librosa"], row["convergence"]), xytext=(6, 3), textcoords="offset points")
+    axes.margins(x=0.25, y=0.1)
+    axes.invert_yaxis()
+    axes.grid(alpha=0.3, which="both")
+    axes.set(xlabel="times faster than librosa, one core", ylabel="spectral convergence, dB (higher up is better)")
+    axes.set_title("From magnitudes to audio")
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
