@@ -215,6 +215,7 @@ def _pipeline(
     """indices -> (shuffled) -> loaded in parallel -> rendered in parallel -> batched -> prefetched."""
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert  # nothing is to be converted, and each call would be asked about it
     def load_one(index: Any, label: Any) -> tuple[Any, Any]:
         x = tf.numpy_function(lambda i: np.ascontiguousarray(load(int(i))), [index], dtype)
         return tf.ensure_shape(x, shape), label

@@ -13,6 +13,7 @@ reason.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -57,10 +58,10 @@ def griffin_lim(
     lbfgs = algorithm == "lbfgs"
     parameters = (0.0, 0.0, 0.0) if lbfgs else acceleration(algorithm, momentum)
     overlap, scale = _weights(magnitudes.shape[1], frame_length, frame_step, fft_length, window)
+    spectrum = magnitudes, magnitudes * np.cos(initial_phase), magnitudes * np.sin(initial_phase)
     return _compiled(fft_length)(
-        magnitudes,
-        magnitudes * np.cos(initial_phase),
-        magnitudes * np.sin(initial_phase),
+        # One memory layout, for each is compiled anew.
+        *(np.require(x, np.float32, ["C", "W"]) for x in spectrum),
         padded_window(window, frame_length, fft_length),
         overlap,
         scale,
@@ -94,7 +95,6 @@ def _compiled(fft_length: int) -> Callable[..., np.ndarray]:
     """The compiled function for a transform size. The machine code is kept on disk."""
     factors = (2,) * (fft_length.bit_length() - 1)
 
-    @numba.njit(cache=True, **_FAST)
     def retrieve(magnitudes, real, imaginary, window, overlap, scale, step, iterations, lbfgs, alpha, beta, gamma):  # type: ignore[no-untyped-def]
         half = len(window) // 2
         frames = magnitudes.shape[1]
@@ -129,7 +129,14 @@ def _compiled(fft_length: int) -> Callable[..., np.ndarray]:
                 _accelerate(x, a, b, new, scale, alpha, beta, gamma if i > 0 else np.float32(1))
         return _samples(x, (frames - 1) * step, groups * step)
 
-    return retrieve
+    try:
+        return numba.njit(cache=True, **_FAST)(retrieve)
+    except RuntimeError as error:  # there is no folder that can be written to
+        warnings.warn(
+            f"Compiled code is not kept, so each process compiles anew. $NUMBA_CACHE_DIR names a folder: {error}",
+            stacklevel=3,
+        )
+        return numba.njit(**_FAST)(retrieve)
 
 
 @numba.njit(**_FAST)

@@ -360,6 +360,22 @@ def test_pipeline_gives_what_sonify_gives(engine):
         np.testing.assert_allclose(sound, expected, atol=1.1 / 32768)
 
 
+def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
+    from sonikeras import kernels
+
+    njit = kernels.numba.njit
+
+    def refuse(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(kernels.numba, "njit", refuse)
+    with pytest.warns(UserWarning, match=r"Compiled code is not kept.*\$NUMBA_CACHE_DIR"):
+        retrieve = kernels._compiled.__wrapped__(16)
+    assert callable(retrieve)
+
+
 def test_compiled_code_is_kept_on_disk(tmp_path):
     script = (
         "import numpy as np; from sonikeras import kernels; "
