@@ -417,7 +417,8 @@ def plot(results: dict[str, Any], path: Path) -> None:
         axes.plot(x, y, "o", color=color)
         offset = (5, 5) if number % 2 else (5, -13)  # neighbours one above, one below
         axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", color=color)
-    axes.margins(x=0.25, y=0.1)
+    axes.set_xlim(0.7, 4 * max(points)[0])  # room for the names
+    axes.margins(y=0.1)
     axes.invert_yaxis()
     axes.grid(alpha=0.3, which="both")
     axes.set(xlabel="times faster than librosa, one core", ylabel="spectral convergence, dB (higher up is better)")
