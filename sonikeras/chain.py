@@ -36,8 +36,8 @@ def sonify(
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         seed: Integer of at least 0. Defaults to 0.
-        engine: String, `"auto"` (the fastest that can do what the config asks) or one of `sonikeras.engines()`.
-            Defaults to `"auto"`.
+        engine: String, `"auto"` (the fastest that can do what the config asks) or one of `sonikeras.engines()`; none
+            is needed for `"lossless"`. Defaults to `"auto"`.
         initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
     Returns:

@@ -137,10 +137,10 @@ class SonificationConfig:
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "fft_length", "frame_length", "frame_step", "iterations"):
-            _check_integer(name, getattr(self, name), minimum=1)
-        _check_integer("frames", self.frames, minimum=2)
+            check_integer(name, getattr(self, name), minimum=1)
+        check_integer("frames", self.frames, minimum=2)
         for name in ("analysis_fft_length", "analysis_frame_length", "analysis_frame_step"):
-            _check_integer(name, getattr(self, name), minimum=1)
+            check_integer(name, getattr(self, name), minimum=1)
         for prefix in ("", "analysis_"):
             fft, frame, step = (getattr(self, prefix + n) for n in ("fft_length", "frame_length", "frame_step"))
             if fft % 2:
@@ -152,11 +152,11 @@ class SonificationConfig:
                 )
             transform = getattr(self, prefix + "transform")
             check_choice(f"{prefix}transform", transform, TRANSFORMS)
-            if transform == "mdct" and not 2 * step == frame == fft:
+            if transform == "mdct" and not (2 * step == frame == fft and step % 2 == 0):
                 raise ValueError(
                     f"With `{prefix}transform='mdct'`, `{prefix}frame_length` and `{prefix}fft_length` must be twice "
-                    f"`{prefix}frame_step`. Received: {prefix}frame_step={step}, {prefix}frame_length={frame}, "
-                    f"{prefix}fft_length={fft}"
+                    f"`{prefix}frame_step`, which must be even. Received: {prefix}frame_step={step}, "
+                    f"{prefix}frame_length={frame}, {prefix}fft_length={fft}"
                 )
         check_choice("window", self.window, WINDOWS)
         check_overlap(self.window, self.frame_length, self.frame_step)
@@ -166,9 +166,9 @@ class SonificationConfig:
         check_choice("initial_phase", self.initial_phase, INITIAL_PHASES)
         check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
         check_choice("drawing", self.drawing, DRAWINGS)
-        _check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
-        _check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
-        _check_number("rho", self.rho, "a finite number above 0", lambda x: x > 0)
+        check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
+        check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
+        check_number("rho", self.rho, "a finite number above 0", lambda x: x > 0)
         # Numbers that are equal must hash equally: 80 and 80.0 are the same config.
         for name in ("top_db", "momentum", "rho"):
             object.__setattr__(self, name, float(getattr(self, name)))
@@ -176,7 +176,7 @@ class SonificationConfig:
         if not isinstance(size, tuple | list) or len(size) != 2:
             raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={size!r}")
         for value in size:
-            _check_integer("picture_size", value, minimum=1)
+            check_integer("picture_size", value, minimum=1)
         object.__setattr__(self, "picture_size", tuple(size))
         if not isinstance(self.colormap, str) or not self.colormap:
             raise ValueError(f"`colormap` must be a matplotlib colormap's name. Received: colormap={self.colormap!r}")
@@ -272,12 +272,12 @@ def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
         )
 
 
-def _check_integer(name: str, value: Any, *, minimum: int) -> None:
+def check_integer(name: str, value: Any, *, minimum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
 
 
-def _check_number(name: str, value: Any, rule: str, holds: Any) -> None:
+def check_number(name: str, value: Any, rule: str, holds: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not holds(value):
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")

@@ -35,6 +35,10 @@ def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool
     """
     exact = config.transform == "mdct"
     check_choice("engine", engine, ["auto", *_ENGINES, *(["mdct"] if exact else [])])
+    if exact and given_phase:
+        raise ValueError(
+            "`initial_phase` must be None with transform='mdct', where nothing is searched for. Received one"
+        )
     if exact:
         return "mdct"
     lacks = {name: lack(config, given_phase) for name, lack in _ENGINES.items()}
@@ -87,6 +91,10 @@ def magnitudes_to_audio(
     name = resolve_engine(engine, config, given_phase=initial_phase is not None)
     if name == "mdct":
         return _mdct(magnitudes)
+    # Single precision squares magnitudes, so they are brought near 1: by a power of two, which is exact.
+    scale = np.float32(2.0 ** np.floor(np.log2(magnitudes.max()))) if magnitudes.any() else np.float32(1)
+    if name != "librosa":
+        magnitudes = magnitudes / scale
     if initial_phase is not None:
         phase = _checked("initial_phase", initial_phase, config)
     elif config.initial_phase == "structured":
@@ -97,7 +105,7 @@ def magnitudes_to_audio(
         return _librosa(magnitudes, config, rng)
     else:
         phase = (2 * np.pi * rng.random(magnitudes.shape)).astype(np.float32)  # as librosa draws it
-    return {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
+    return scale * {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
 
 
 def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
@@ -111,14 +119,14 @@ def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: Sonificati
 
 def _tensorflow(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
     """`sonikeras.griffin_lim.griffin_lim`, compiled with XLA."""
-    return np.array(_xla(config)(magnitudes.T, initial_phase.T))
+    return np.array(_xla(tuple(_settings(config).items()))(magnitudes.T, initial_phase.T))
 
 
 @functools.lru_cache(maxsize=16)
-def _xla(config: SonificationConfig) -> Callable[..., Any]:
+def _xla(settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
     import tensorflow as tf
 
-    return tf.function(functools.partial(griffin_lim, **_settings(config)), jit_compile=True)
+    return tf.function(functools.partial(griffin_lim, **dict(settings)), jit_compile=True)
 
 
 def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.Generator) -> np.ndarray:
@@ -158,6 +166,8 @@ def _numba_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
         return "has no algorithm 'admm'"
     if config.fft_length & (config.fft_length - 1):
         return "needs a power of two as `fft_length`"
+    if config.fft_length // config.frame_step > max(64, config.frames) // 2:
+        return "needs more frames for steps that are so short"  # most of its lanes would be empty
     return None
 
 

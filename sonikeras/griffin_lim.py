@@ -15,10 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from sonikeras.spectrograms import stft
+from sonikeras.spectrograms import periodic_window, stft
 
 # Below this a squared magnitude has no phase.
-_TINY = 1e-20
+TINY = 1e-20
 # Magnitudes are raised to this where their logarithm is taken: what is 60 dB softer needs no phase.
 _FLOOR = 1e-3
 _PERIOD = 256
@@ -88,7 +88,7 @@ def griffin_lim(
         return istft(real, imaginary, **frame)
 
     def impose(real: Any, imaginary: Any) -> tuple[Any, Any]:
-        gain = magnitudes * ops.rsqrt(ops.square(real) + ops.square(imaginary) + _TINY)
+        gain = magnitudes * ops.rsqrt(ops.square(real) + ops.square(imaginary) + TINY)
         return real * gain, imaginary * gain
 
     def project(audio: Any) -> Any:
@@ -98,7 +98,7 @@ def griffin_lim(
     if algorithm == "admm":
         return _admm(start, forward, inverse, impose, iterations, rho)
     if algorithm == "lbfgs":
-        weight = overlapped_squares(ops.shape(magnitudes)[-2], **frame)
+        weight = ops.convert_to_tensor(overlapped_squares(ops.shape(magnitudes)[-2], **frame))
         return _lbfgs(inverse(*start), project, weight, iterations)
     return _accelerated(inverse(*start), project, iterations, *acceleration(algorithm, momentum))
 
@@ -229,9 +229,10 @@ def structured_phase(magnitudes: Any, *, fft_length: int) -> Any:
     k = np.arange(fft_length // 2 + 1, dtype=np.float32)
     xp = np if isinstance(magnitudes, np.ndarray) else ops
     minimum = _minimum_phase(xp.stack([magnitudes[..., 0, :], magnitudes[..., -1, :]], axis=-2), fft_length)
-    first, last = minimum[..., :1, :], 2 * np.pi / fft_length * k - minimum[..., 1:, :]
+    delay, signs = xp.array(2 * np.pi / fft_length * k, "float32"), xp.array(np.pi * (k % 2), "float32")
+    first, last = minimum[..., :1, :], delay - minimum[..., 1:, :]
     between = xp.zeros_like(magnitudes[..., 2:, :])
-    return xp.concatenate([first, between, last], axis=-2) + np.pi * (k % 2)
+    return xp.concatenate([first, between, last], axis=-2) + signs
 
 
 def _minimum_phase(magnitudes: Any, fft_length: int) -> Any:
@@ -244,7 +245,7 @@ def _minimum_phase(magnitudes: Any, fft_length: int) -> Any:
         return np.fft.rfft(fold * cepstrum).imag.astype(np.float32)
     logs = ops.log(ops.maximum(magnitudes, _FLOOR))
     cepstrum = ops.irfft((logs, ops.zeros_like(logs)), fft_length)
-    return ops.rfft(fold * cepstrum, fft_length)[1]
+    return ops.rfft(ops.convert_to_tensor(fold) * cepstrum, fft_length)[1]
 
 
 def istft(
@@ -262,29 +263,32 @@ def istft(
     Returns:
         float32 tensor `[..., samples]`: `(frames - 1) * frame_step`, and one more if `fft_length` is odd.
     """
-    frames = ops.irfft((real, imaginary), fft_length) * padded_window(window, frame_length, fft_length)
-    return _overlap_add(frames, frame_step) / overlapped_squares(
+    frames = ops.irfft((real, imaginary), fft_length)
+    frames = frames * ops.convert_to_tensor(padded_window(window, frame_length, fft_length))
+    squares = overlapped_squares(
         ops.shape(frames)[-2],
         frame_length=frame_length,
         frame_step=frame_step,
         fft_length=fft_length,
         window=window,
     )
+    return _overlap_add(frames, frame_step) / ops.convert_to_tensor(squares)
 
 
 def overlapped_squares(frames: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str) -> Any:
     """The sum of the squares of the windows over each sample, `[samples]`: an array, or of dynamic frames a tensor."""
     if isinstance(frames, int):
         return _overlapped_squares(frames, frame_length, frame_step, fft_length, window)
-    squares = np.square(padded_window(window, frame_length, fft_length))
+    squares = ops.convert_to_tensor(np.square(padded_window(window, frame_length, fft_length)))
     return _overlap_add(ops.ones((frames, 1)) * squares, frame_step)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=8)
 def _overlapped_squares(frames: int, frame_length: int, frame_step: int, fft_length: int, window: str) -> np.ndarray:
     squares = np.zeros((frames - 1) * frame_step + fft_length)
+    square = np.square(padded_window(window, frame_length, fft_length))
     for frame in range(frames):
-        squares[frame * frame_step :][:fft_length] += np.square(padded_window(window, frame_length, fft_length))
+        squares[frame * frame_step :][:fft_length] += square
     half = fft_length // 2
     return squares[half : len(squares) - half].astype(np.float32)
 
@@ -292,10 +296,8 @@ def _overlapped_squares(frames: int, frame_length: int, frame_step: int, fft_len
 @functools.cache
 def padded_window(name: str, frame_length: int, fft_length: int) -> np.ndarray:
     """A periodic window, float32 `[fft_length]`, with zeros around it."""
-    from scipy.signal import get_window
-
     before = (fft_length - frame_length) // 2
-    return np.pad(get_window(name, frame_length).astype(np.float32), (before, fft_length - frame_length - before))
+    return np.pad(periodic_window(name, frame_length), (before, fft_length - frame_length - before))
 
 
 def _overlap_add(frames: Any, frame_step: int) -> Any:

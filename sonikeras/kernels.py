@@ -13,6 +13,7 @@ reason.
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -21,15 +22,16 @@ import numba
 import numpy as np
 from numba.extending import overload
 
-from sonikeras.griffin_lim import acceleration, overlapped_squares, padded_window
+from sonikeras.griffin_lim import TINY, acceleration, overlapped_squares, padded_window
 
 _LANES = 32  # complex transforms side by side
 _ROW = 2 * _LANES  # frames side by side
 _FAST: Any = {"nogil": True, "fastmath": True, "error_model": "numpy", "boundscheck": False}
 
+_LOCK = threading.Lock()
 _ROW_U = np.uint64(_ROW)
 _IMAGINARY = np.uint64(_LANES)
-_TINY = np.float32(1e-20)
+_TINY = np.float32(TINY)
 
 
 def griffin_lim(
@@ -72,7 +74,7 @@ def griffin_lim(
     )
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=4)
 def _weights(
     frames: int, frame_length: int, frame_step: int, fft_length: int, window: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -90,9 +92,15 @@ def _weights(
     return lanes, np.divide(1, fft_length * lanes, out=np.zeros_like(lanes), where=lanes > 0)
 
 
-@functools.cache
 def _compiled(fft_length: int) -> Callable[..., np.ndarray]:
-    """The compiled function for a transform size. The machine code is kept on disk."""
+    """The compiled function for a transform size, made once, whichever threads ask for it at a time."""
+    with _LOCK:
+        return _compile(fft_length)
+
+
+@functools.cache
+def _compile(fft_length: int) -> Callable[..., np.ndarray]:
+    """The machine code is kept on disk."""
     factors = (2,) * (fft_length.bit_length() - 1)
 
     def retrieve(magnitudes, real, imaginary, window, overlap, scale, step, iterations, lbfgs, alpha, beta, gamma):  # type: ignore[no-untyped-def]

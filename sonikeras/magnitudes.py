@@ -111,7 +111,7 @@ def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
     return xp.maximum(magnitudes, 10 ** (-top_db / 20))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=8)
 def _resizing(old: int, new: int, interpolation: str, *, enlarges: bool) -> np.ndarray:
     """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors.
 
@@ -121,7 +121,9 @@ def _resizing(old: int, new: int, interpolation: str, *, enlarges: bool) -> np.n
 
     units = np.eye(old, dtype=np.float32)
     if interpolation == "area" and enlarges:
-        return cv2.resize(units, (2 * old, new), interpolation=cv2.INTER_AREA)[:, ::2]  # doubling repeats columns
+        return cv2.resize(units, (2 * old, new), interpolation=cv2.INTER_AREA)[
+            :, ::2
+        ].copy()  # doubling repeats columns
     return cv2.resize(units, (old, new), interpolation=_cv2_interpolation(interpolation))
 
 

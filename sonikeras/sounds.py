@@ -45,10 +45,10 @@ def check_audio(audio: Any) -> np.ndarray:
 
 
 def check_peak(audio: np.ndarray) -> np.ndarray:
-    """The same audio, or a `ValueError` where it goes beyond -1..1 and 16-bit PCM would clip it."""
+    """The same audio, or a `ValueError` where it goes beyond -1..1 by a step of 16-bit PCM, which would clip it."""
     peak = float(np.abs(audio).max())
-    if peak > 1:
-        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.4g}")
+    if peak > 1 + 1 / 32768:
+        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.6g}")
     return audio
 
 

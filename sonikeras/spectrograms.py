@@ -45,7 +45,9 @@ def stft(
     if center:
         half = fft_length // 2
         audio = ops.pad(audio, [(0, 0)] * (len(audio.shape) - 1) + [(half, half)])
-    return ops.stft(audio, frame_length, frame_step, fft_length, window=_window(window, frame_length), center=False)
+    return ops.stft(
+        audio, frame_length, frame_step, fft_length, window=periodic_window(window, frame_length), center=False
+    )
 
 
 def stft_power(
@@ -87,7 +89,8 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
 
 
 @functools.cache
-def _window(name: str, length: int) -> np.ndarray:
+def periodic_window(name: str, length: int) -> np.ndarray:
+    """A window that `scipy.signal.get_window` knows, as for spectral analysis: float32 `[length]`."""
     from scipy.signal import get_window
 
     return get_window(name, length, fftbins=True).astype(np.float32)

@@ -7,6 +7,7 @@ from PIL import Image
 
 import sonikeras
 from sonikeras.engines import magnitudes_to_audio
+from sonikeras.magnitudes import image_to_magnitudes
 
 STUDY = sonikeras.SonificationConfig.preset("study")
 
@@ -193,6 +194,29 @@ def test_initial_phase():
         magnitudes_to_audio(magnitudes, STUDY, initial_phase=np.zeros(2))
     with pytest.raises(ValueError, match="`initial_phase` must be finite. Received"):
         magnitudes_to_audio(magnitudes, STUDY, initial_phase=magnitudes * np.nan)
+    with pytest.raises(ValueError, match="`initial_phase` must be None with transform='mdct'"):
+        sonikeras.sonify(np.eye(9, dtype=np.uint8), "lossless", initial_phase=magnitudes)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_structured_start_of_a_uniform_image(tmp_path, value):
+    """One pulse a frame, of full scale."""
+    config = STUDY.replace(initial_phase="structured")
+    audio = sonikeras.sonify(np.full((40, 40), value, np.uint8), config)
+    sonikeras.write_audio(tmp_path / "pulses.wav", audio, config)
+    np.testing.assert_allclose(sonikeras.read_audio(tmp_path / "pulses.wav")[0], audio, atol=2 / 32768)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e19, 1e30])
+@pytest.mark.parametrize("engine", ["numba", "tensorflow"])
+def test_magnitudes_of_any_size(engine, scale, photo):
+    config = STUDY.replace(iterations=4)
+    magnitudes = image_to_magnitudes(photo)
+    plain, scaled = (
+        magnitudes_to_audio(m, config, rng=np.random.default_rng(0), engine=engine)
+        for m in (magnitudes, magnitudes * np.float32(scale))
+    )
+    assert np.linalg.norm(scaled / np.float32(scale) - plain) < 1e-3 * np.linalg.norm(plain)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +225,15 @@ def test_initial_phase():
         ("librosa", {"algorithm": "lbfgs"}, "'librosa' has no algorithm 'lbfgs'"),
         ("librosa", {"initial_phase": "structured"}, "'librosa' has a random initial phase only"),
         ("numba", {"algorithm": "admm"}, "'numba' has no algorithm 'admm'"),
+        ("numba", {"frame_step": 8, "frames": 32}, "'numba' needs more frames for steps that are so short"),
         ("numba", {"fft_length": 1200}, "'numba' needs a power of two as `fft_length`"),
     ],
 )
 def test_engine_that_cannot(photo, engine, changes, message):
     with pytest.raises(ValueError, match=f"{message}.*Allowed values.*Received: engine='{engine}'"):
         sonikeras.sonify(photo, STUDY.replace(**changes), engine=engine)
-    assert sonikeras.sonify(photo, STUDY.replace(**changes | {"iterations": 1})).shape == (65024,)
+    other = STUDY.replace(**changes | {"iterations": 1})
+    assert sonikeras.sonify(photo, other).shape == (other.samples,)
 
 
 def test_magnitudes_shape():

@@ -96,8 +96,15 @@ def test_windows_must_overlap(changes):
         ({"algorithm": "slow"}, "Unknown `algorithm`.*'fast_griffin_lim'.*Received: algorithm='slow'"),
         ({"initial_phase": "zero"}, r"Unknown `initial_phase`. Allowed values: \['random', 'structured'\]. Received"),
         ({"transform": "dct"}, r"Unknown `transform`. Allowed values: \['stft', 'mdct'\]. Received: transform='dct'"),
-        ({"transform": "mdct", "frame_step": 256}, "must be twice `frame_step`. Received: frame_step=256"),
-        ({"analysis_transform": "mdct"}, "must be twice `analysis_frame_step`. Received: analysis_frame_step=512"),
+        (
+            {"transform": "mdct", "frame_step": 256},
+            "must be twice `frame_step`, which must be even. Received: frame_step=256",
+        ),
+        (
+            {"transform": "mdct", "fft_length": 1022, "frame_length": 1022, "frame_step": 511},
+            "which must be even. Received: frame_step=511",
+        ),
+        ({"analysis_transform": "mdct"}, "must be twice `analysis_frame_step`.*Received: analysis_frame_step=512"),
         ({"rho": 0}, "`rho` must be a finite number above 0. Received: rho=0"),
         ({"top_db": 0}, "`top_db` must be a finite number above 0. Received: top_db=0"),
         ({"top_db": "80"}, "`top_db` must be a finite number above 0"),

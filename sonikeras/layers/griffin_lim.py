@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from sonikeras.config import ALGORITHMS, INITIAL_PHASES, WINDOWS, check_choice, check_overlap
+from sonikeras.config import (
+    ALGORITHMS,
+    INITIAL_PHASES,
+    WINDOWS,
+    check_choice,
+    check_integer,
+    check_number,
+    check_overlap,
+)
 from sonikeras.griffin_lim import griffin_lim, random_phase, structured_phase
 
 
@@ -80,12 +87,15 @@ class GriffinLim(keras.layers.Layer):
         check_overlap(window, frame_length, frame_step)
         check_choice("algorithm", algorithm, ALGORITHMS)
         check_choice("initial_phase", initial_phase, INITIAL_PHASES)
-        if not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"`iterations` must be an integer of at least 1. Received: iterations={iterations!r}")
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"`momentum` must be a number in 0..1. Received: momentum={momentum!r}")
-        if not 0 < rho < math.inf:
-            raise ValueError(f"`rho` must be a finite number above 0. Received: rho={rho!r}")
+        check_integer("iterations", iterations, minimum=1)
+        check_integer("seed", seed, minimum=0)
+        check_number("momentum", momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
+        check_number("rho", rho, "a finite number above 0", lambda x: x > 0)
+        if initial_phase == "structured" and (fft_length or frame_length) % 2:
+            raise ValueError(
+                "`fft_length` must be even with initial_phase='structured'. "
+                f"Received: fft_length={fft_length or frame_length}"
+            )
         self.frame_length = frame_length
         self.frame_step = frame_step
         self.fft_length = fft_length
@@ -98,12 +108,8 @@ class GriffinLim(keras.layers.Layer):
         self.seed = seed
 
     def call(self, inputs: Any, initial_phase: Any = None) -> Any:
-        shape, fft_length = tuple(inputs.shape), self.fft_length or self.frame_length
-        if len(shape) < 3 or shape[-1] != fft_length // 2 + 1 or (shape[-2] is not None and shape[-2] < 2):
-            raise ValueError(
-                "The input of `GriffinLim` must have the shape [batch, ..., frames, fft_length // 2 + 1] = "
-                f"[batch, ..., frames, {fft_length // 2 + 1}] with at least 2 frames. Received: shape={shape}"
-            )
+        fft_length = self.fft_length or self.frame_length
+        self.compute_output_shape(tuple(inputs.shape), None if initial_phase is None else tuple(initial_phase.shape))
         magnitudes = ops.cast(inputs, "float32")
         if initial_phase is None and self.initial_phase == "structured":
             initial_phase = structured_phase(magnitudes, fft_length=fft_length)
@@ -126,9 +132,20 @@ class GriffinLim(keras.layers.Layer):
     def compute_output_shape(
         self, inputs_shape: tuple[int | None, ...], initial_phase_shape: tuple[int | None, ...] | None = None
     ) -> tuple[int | None, ...]:
+        fft_length = self.fft_length or self.frame_length
+        bins = fft_length // 2 + 1
+        if len(inputs_shape) < 3 or inputs_shape[-1] != bins or (inputs_shape[-2] is not None and inputs_shape[-2] < 2):
+            raise ValueError(
+                "The input of `GriffinLim` must have the shape [batch, ..., frames, fft_length // 2 + 1] = "
+                f"[batch, ..., frames, {bins}] with at least 2 frames. Received: shape={inputs_shape}"
+            )
+        if initial_phase_shape is not None and tuple(initial_phase_shape[-2:]) != tuple(inputs_shape[-2:]):
+            raise ValueError(
+                "`initial_phase` must have the frames and bins of the input. "
+                f"Received: shape={initial_phase_shape}, shape of the input={inputs_shape}"
+            )
         *batch, frames, _ = inputs_shape
-        odd = (self.fft_length or self.frame_length) % 2
-        return (*batch, None if frames is None else (frames - 1) * self.frame_step + odd)
+        return (*batch, None if frames is None else (frames - 1) * self.frame_step + fft_length % 2)
 
     def get_config(self) -> dict[str, Any]:
         names = (

@@ -74,11 +74,7 @@ class ImageToMagnitude(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         shape = tuple(inputs.shape)
-        if len(shape) not in (3, 4) or not all(shape[1:]) or shape[3:] not in ((), (1,), (3,)):
-            raise ValueError(
-                "The input of `ImageToMagnitude` must have the shape [batch, height, width], [batch, height, width, 1] "
-                f"or [batch, height, width, 3] with height and width known. Received: shape={shape}"
-            )
+        self.compute_output_shape(shape)
         pixels = ops.cast(inputs, "float32")
         if len(shape) == 4:
             pixels = pixels[..., 0] if shape[3] == 1 else ops.matmul(pixels, _GRAY)
@@ -93,6 +89,11 @@ class ImageToMagnitude(keras.layers.Layer):
         return ops.cast(magnitudes, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) not in (3, 4) or not all(input_shape[1:]) or input_shape[3:] not in ((), (1,), (3,)):
+            raise ValueError(
+                "The input of `ImageToMagnitude` must have the shape [batch, height, width], [batch, height, width, 1] "
+                f"or [batch, height, width, 3] with height and width known. Received: shape={input_shape}"
+            )
         return (input_shape[0], self.frames, self.bins)
 
     def get_config(self) -> dict[str, Any]:

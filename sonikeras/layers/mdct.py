@@ -41,14 +41,18 @@ class MDCT(keras.layers.Layer):
         self.frame_step = frame_step
 
     def call(self, inputs: Any) -> Any:
-        if len(inputs.shape) != 2:
-            raise ValueError(
-                f"The input of `MDCT` must have the shape [batch, samples]. Received: shape={tuple(inputs.shape)}"
-            )
+        self.compute_output_shape(tuple(inputs.shape))
         return ops.cast(mdct.mdct(inputs, frame_step=self.frame_step), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) != 2:
+            raise ValueError(f"The input of `MDCT` must have the shape [batch, samples]. Received: shape={input_shape}")
         batch, samples = input_shape
+        if samples is not None and samples < 2 * self.frame_step:
+            raise ValueError(
+                "The input of `MDCT` must have at least one frame of `2 * frame_step` samples. "
+                f"Received: {samples} samples, frame_step={self.frame_step}"
+            )
         return (batch, None if samples is None else samples // self.frame_step - 1, self.frame_step)
 
     def get_config(self) -> dict[str, Any]:
@@ -81,13 +85,14 @@ class InverseMDCT(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
 
     def call(self, inputs: Any) -> Any:
-        if len(inputs.shape) != 3:
-            raise ValueError(
-                "The input of `InverseMDCT` must have the shape [batch, frames, bins]. "
-                f"Received: shape={tuple(inputs.shape)}"
-            )
+        self.compute_output_shape(tuple(inputs.shape))
         return ops.cast(mdct.inverse_mdct(inputs), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"The input of `InverseMDCT` must have the shape [batch, frames, bins]. Received: shape={input_shape}"
+            )
         batch, frames, bins = input_shape
+        mdct.check_even("bins", bins)
         return (batch, None if frames is None or bins is None else (frames + 1) * bins)
