@@ -256,6 +256,15 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
         raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
 
 
+def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> None:
+    """Raises a `ValueError` unless a frame is at least as long as a step, and a transform as long as a frame."""
+    if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
+        raise ValueError(
+            "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
+            f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
+        )
+
+
 def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
     """Raises a `ValueError` where windows that follow each other leave moments that no frame determines."""
     if 2 * frame_step <= frame_length:  # up to half a window all of them overlap well

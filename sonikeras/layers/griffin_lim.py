@@ -12,6 +12,7 @@ from sonikeras.config import (
     INITIAL_PHASES,
     WINDOWS,
     check_choice,
+    check_frame,
     check_integer,
     check_number,
     check_overlap,
@@ -78,11 +79,7 @@ class GriffinLim(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
-            raise ValueError(
-                "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
-                f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
-            )
+        check_frame(frame_length, frame_step, fft_length)
         check_choice("window", window, WINDOWS)
         check_overlap(window, frame_length, frame_step)
         check_choice("algorithm", algorithm, ALGORITHMS)

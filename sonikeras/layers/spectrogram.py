@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from sonikeras import spectrograms
-from sonikeras.config import WINDOWS, check_choice
+from sonikeras.config import WINDOWS, check_choice, check_frame
 
 SCALES = ("db", "amplitude", "power")
 
@@ -64,11 +64,7 @@ class Spectrogram(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
-            raise ValueError(
-                "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
-                f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
-            )
+        check_frame(frame_length, frame_step, fft_length)
         check_choice("window", window, WINDOWS)
         check_choice("scale", scale, SCALES)
         if reference != "max" and (isinstance(reference, str) or reference <= 0):
