@@ -189,7 +189,8 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     result = {}
     for name in convert:
         config = lossless if name == LOSSLESS else sonikeras.SonificationConfig.preset("study")
-        heard = [sonikeras.desonify(audio, config) for audio in all_of(name)]
+        sounds = all_of(name)
+        heard = [sonikeras.desonify(audio, config) for audio in sounds]
         asked = small if name == LOSSLESS else [magnitudes_to_image(m) for m in magnitudes]
         result[name] = {
             "milliseconds": 1e3 * float(np.median(seconds[name])) / len(pictures),
@@ -197,7 +198,7 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
             **fidelity(heard, asked),
         }
         if name != LOSSLESS:
-            result[name]["convergence"] = convergence(all_of(name), magnitudes)
+            result[name]["convergence"] = convergence(sounds, magnitudes)
     return result
 
 

@@ -139,37 +139,27 @@ def desonify(
         >>> sonikeras.desonify(audio, "matched", size=(64, 64)).shape
         (64, 64)
     """
-    config = as_config(config)
-    audio = check_audio(audio)
-    if config.transform == "mdct":
-        magnitudes = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
-    else:
-        power = spectrograms.stft_power(
-            audio,
-            frame_length=config.frame_length,
-            frame_step=config.frame_step,
-            fft_length=config.fft_length,
-            window=config.window,
-        )
-        magnitudes = ops.convert_to_numpy(spectrograms.power_to_amplitude(power))
-    return magnitudes_to_image(magnitudes.T, size=size)
+    power = _power(check_audio(audio), as_config(config), "")
+    return magnitudes_to_image(ops.convert_to_numpy(spectrograms.power_to_amplitude(power)).T, size=size)
 
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
-    if config.analysis_transform == "mdct":
-        step = config.analysis_frame_step
-        power = ops.square(mdct.mdct(ops.convert_to_tensor(audio), frame_step=step) / mdct.amplitude(step))
-    else:
-        power = spectrograms.stft_power(
-            audio,
-            frame_length=config.analysis_frame_length,
-            frame_step=config.analysis_frame_step,
-            fft_length=config.analysis_fft_length,
-            window=config.window,
-        )
+    power = _power(ops.convert_to_tensor(audio), config, "analysis_")
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
+
+
+def _power(audio: Any, config: SonificationConfig, prefix: str) -> Any:
+    """Squared magnitudes `[..., frames, bins]` in the synthesis transform, or with `prefix="analysis_"` in that one."""
+    transform, frame_length, frame_step, fft_length = (
+        getattr(config, prefix + name) for name in ("transform", "frame_length", "frame_step", "fft_length")
+    )
+    if transform == "mdct":
+        return ops.square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
+    return spectrograms.stft_power(
+        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
+    )
 
 
 def db_to_picture(

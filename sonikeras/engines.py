@@ -112,14 +112,13 @@ def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: Sonificati
     """Compiled for the processor at hand, single precision. It runs without Python's lock, one sound a thread."""
     from sonikeras import kernels
 
-    arguments = _settings(config)
-    del arguments["rho"]
-    return kernels.griffin_lim(magnitudes, initial_phase, **arguments)
+    return kernels.griffin_lim(magnitudes, initial_phase, **_settings(config))
 
 
 def _tensorflow(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
     """`sonikeras.griffin_lim.griffin_lim`, compiled with XLA."""
-    return np.array(_xla(tuple(_settings(config).items()))(magnitudes.T, initial_phase.T))
+    settings = _settings(config) | {"rho": config.rho}
+    return np.array(_xla(tuple(settings.items()))(magnitudes.T, initial_phase.T))
 
 
 @functools.lru_cache(maxsize=16)
@@ -157,7 +156,7 @@ def _mdct(magnitudes: np.ndarray) -> np.ndarray:
 
 
 def _settings(config: SonificationConfig) -> dict[str, Any]:
-    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
+    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum")
     return {name: getattr(config, name) for name in names}
 
 
