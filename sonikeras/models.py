@@ -15,6 +15,7 @@ import keras.applications as nets
 import numpy as np
 
 from sonikeras import weights as weight_files
+from sonikeras.layers import TorchBatchNormalization
 
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -25,6 +26,7 @@ _RESNET_URL = (
 )
 _KERAS_SUFFIXES = (".keras", ".weights.h5", ".h5")
 _POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+BATCH_NORMS = ("training", "inference")
 _MIN_SIZE = 32  # every network halves its picture five times
 
 
@@ -75,6 +77,7 @@ class BackboneSpec:
         resize: Integer, the length that the study gave a picture's shorter side before it cropped the centre.
         interpolation: String, `"bicubic"` or `"bilinear"`, of that resizing (antialiased).
         dropout: Float, rate of the dropout in front of the head.
+        momentum: Float, what PyTorch calls the momentum of the network's batch normalisations.
         build: Function of the pictures' `(height, width, 3)` to the untrained network, preprocessing included.
         url: String, where its ImageNet weights are downloaded from, or `None`: they are installed with sonikeras.
         md5: String, MD5 of that file.
@@ -85,6 +88,7 @@ class BackboneSpec:
     resize: int
     interpolation: str
     dropout: float
+    momentum: float
     build: Callable[[tuple[int, int, int]], keras.Model] = field(repr=False)
     url: str | None = None
     md5: str | None = None
@@ -93,16 +97,16 @@ class BackboneSpec:
 _SPECS = {
     each.name: each
     for each in (
-        BackboneSpec("efficientnet_lite0", 224, 256, "bicubic", 0.2, _efficientnet_lite),
-        BackboneSpec("efficientnet_b0", 224, 256, "bicubic", 0.2, partial(_efficientnet, nets.EfficientNetB0),
+        BackboneSpec("efficientnet_lite0", 224, 256, "bicubic", 0.2, 0.1, _efficientnet_lite),
+        BackboneSpec("efficientnet_b0", 224, 256, "bicubic", 0.2, 0.1, partial(_efficientnet, nets.EfficientNetB0),
                      _EFFICIENTNET_URL.format("b0"), "50bc09e76180e00e4465e1a485ddc09d"),
-        BackboneSpec("efficientnet_b5", 456, 456, "bicubic", 0.4, partial(_efficientnet, nets.EfficientNetB5),
+        BackboneSpec("efficientnet_b5", 456, 456, "bicubic", 0.4, 0.01, partial(_efficientnet, nets.EfficientNetB5),
                      _EFFICIENTNET_URL.format("b5"), "38879255a25d3c92d5e44e04ae6cec6f"),
-        BackboneSpec("efficientnet_b7", 600, 600, "bicubic", 0.5, partial(_efficientnet, nets.EfficientNetB7),
+        BackboneSpec("efficientnet_b7", 600, 600, "bicubic", 0.5, 0.01, partial(_efficientnet, nets.EfficientNetB7),
                      _EFFICIENTNET_URL.format("b7"), "cbcfe4450ddf6f3ad90b1b398090fe4a"),
-        BackboneSpec("resnet50", 224, 232, "bilinear", 0.0, partial(_resnet, nets.ResNet50),
+        BackboneSpec("resnet50", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet50),
                      _RESNET_URL.format("resnet50"), "4d473c1dd8becc155b73f8504c6f6626"),
-        BackboneSpec("resnet152", 224, 232, "bilinear", 0.0, partial(_resnet, nets.ResNet152),
+        BackboneSpec("resnet152", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet152),
                      _RESNET_URL.format("resnet152"), "ee4c566cf9a93f14d82f913c2dc6dd0c"),
     )
 }  # fmt: skip
@@ -215,6 +219,7 @@ def classifier(
     dropout: float | None = None,
     pooling: str | None = "auto",
     freeze: bool = False,
+    batch_norm: str | None = None,
     name: str | None = None,
 ) -> keras.Model:
     """An image classifier: a network, pretrained or not, and a head.
@@ -237,8 +242,12 @@ def classifier(
             `spec(backbone).dropout`.
         pooling: `"avg"` or `"max"` over the feature map, `None` for no pooling, or `"auto"`: `None` for the head
             `"attention"` and `"avg"` for every other one. Defaults to `"auto"`.
-        freeze: Boolean, whether the backbone is not trained; Keras then also runs its batch normalisation with the
-            moving statistics. Defaults to `False`.
+        freeze: Boolean, whether the backbone is not trained. Defaults to `False`.
+        batch_norm: String or `None`, the backbone's batch normalisation while it trains. `"training"`, as a PyTorch
+            network in `train()` mode, whether frozen or not: with the batch's statistics, and moving averages that go
+            on (`sonikeras.layers.TorchBatchNormalization`). `"inference"`: with the moving averages, none of it
+            trained. `None`, as Keras: the latter where the backbone is frozen, and otherwise with the batch's
+            statistics. Defaults to `None`.
         name: String, the model's name. Defaults to `"classifier"`.
 
     Input shape:
@@ -275,6 +284,8 @@ def classifier(
         raise ValueError(f"Argument `num_classes` must be an integer >= 1. Received: num_classes={num_classes!r}")
     if pooling not in (poolings := ["auto", *_POOLINGS, None]):
         raise ValueError(f"Argument `pooling` must be one of {poolings}. Received: pooling={pooling!r}")
+    if batch_norm not in (modes := [*BATCH_NORMS, None]):
+        raise ValueError(f"Argument `batch_norm` must be one of {modes}. Received: batch_norm={batch_norm!r}")
     if pooling == "auto":
         pooling = None if head == "attention" else "avg"
     height, width = _size(chosen.image_size if image_size is None else image_size)
@@ -288,6 +299,11 @@ def classifier(
     backbone_model = keras.Model(network.inputs[0], features, name="backbone")
     if source is not None:
         _load(backbone_model, source, chosen)
+    if batch_norm == "training":
+        backbone_model = _with_torch_batch_norm(backbone_model, 1 - chosen.momentum)
+    elif batch_norm == "inference":
+        for layer in _batch_norms(backbone_model):
+            layer.trainable = False
     if freeze:
         backbone_model.trainable = False
 
@@ -295,6 +311,24 @@ def classifier(
     features = backbone_model(pictures)
     head_model = _head_model(head_of, features.shape[1:], num_classes)
     return keras.Model(pictures, head_model(features), name=name or "classifier")
+
+
+def _batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
+    return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _with_torch_batch_norm(network: keras.Model, momentum: float) -> keras.Model:
+    """A copy of `network`, weights included, whose batch normalisation follows PyTorch's rules."""
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        if not isinstance(layer, keras.layers.BatchNormalization):
+            return layer.__class__.from_config(config)
+        return TorchBatchNormalization.from_config(config | {"momentum": momentum})
+
+    copy = keras.models.clone_model(network, clone_function=clone)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _is_integer(value: object) -> bool:

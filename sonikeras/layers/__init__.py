@@ -1,9 +1,18 @@
 """Keras layers, thin ones over the functions of the modules of the same step: one layer a module."""
 
+from sonikeras.layers.batch_normalization import TorchBatchNormalization
 from sonikeras.layers.griffin_lim import GriffinLim
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
 from sonikeras.layers.mdct import MDCT, InverseMDCT
 from sonikeras.layers.spectrogram import Spectrogram
 from sonikeras.layers.spectrogram_image import SpectrogramImage
 
-__all__ = ["MDCT", "GriffinLim", "ImageToMagnitude", "InverseMDCT", "Spectrogram", "SpectrogramImage"]
+__all__ = [
+    "MDCT",
+    "GriffinLim",
+    "ImageToMagnitude",
+    "InverseMDCT",
+    "Spectrogram",
+    "SpectrogramImage",
+    "TorchBatchNormalization",
+]
