@@ -17,6 +17,7 @@ RECIPE = Recipe(
     interpolation="bilinear",
     head="linear",
     dropout=0.0,
+    batch_norm="training",
     epochs=25,
     batch_size=32,
     learning_rate=1e-3,

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sonikeras.splits import near_duplicate_groups
+
 _ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 _DIGITS = tuple(f"digit-{digit}" for digit in range(5))
 
@@ -112,49 +114,6 @@ def load(
             labels.append(label)
             names.append(source.names[index])
     return images, np.array(labels, dtype="int32"), names
-
-
-def near_duplicate_groups(images: np.ndarray, *, threshold: float) -> np.ndarray:
-    """Groups images that resemble each other, or each other's mirror image, directly or through others.
-
-    Two images are alike if the Pearson correlation of their pixels, or of one's pixels with the other's mirrored left
-    to right, is above `threshold`. Groups are the connected components of that relation.
-
-    Args:
-        images: Array `[n, height, width]`. No image may be of one colour throughout: it correlates with nothing.
-        threshold: Float between 0 and 1.
-
-    Returns:
-        int32 array `[n]`: for each image the index of the first image of its group.
-
-    Example:
-
-    >>> images = np.array([[[9, 0], [0, 0]], [[0, 0], [9, 0]], [[0, 9], [0, 0]]])  # the last is the first, mirrored
-    >>> near_duplicate_groups(images, threshold=0.9).tolist()
-    [0, 1, 0]
-    """
-    # float64, because pairs lie as near as 3e-6 to the threshold and every machine has to find the same ones.
-    unit, mirrored = (_unit_vectors(images.astype("float64")[:, :, ::step]) for step in (1, -1))
-    pairs = []
-    for start in range(0, len(images), 1000):  # in blocks: the whole matrix would be 800 MB for the animals
-        block = unit[start : start + 1000]
-        rows, columns = np.nonzero(np.maximum(block @ unit.T, block @ mirrored.T) > threshold)
-        pairs.append((rows + start, columns))
-    left, right = np.concatenate(pairs, axis=1)
-
-    groups = np.arange(len(images), dtype="int32")
-    while True:  # the lowest index spreads by one neighbour a round until all of a component has it
-        lowest = groups.copy()
-        np.minimum.at(lowest, left, groups[right])
-        if np.array_equal(lowest, groups):
-            return groups
-        groups = lowest
-
-
-def _unit_vectors(images: np.ndarray) -> np.ndarray:
-    vectors = images.reshape(len(images), -1)
-    vectors = vectors - vectors.mean(axis=1, keepdims=True)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _check_class_names(class_names: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
 from sonikeras.images import read_image
 from sonikeras.sounds import check_peak, read_audio, to_pcm16
-from sonikeras.sources import Examples, load_examples, readable
+from sonikeras.sources import SPLITS, Examples, load_examples, readable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,11 +45,15 @@ def dataset(
     image_size: int | tuple[int, int] | None = (224, 224),
     shorter_side: int | None = None,
     interpolation: str = "bilinear",
+    colormap: str | None = None,
     batch_size: int | None = 32,
     shuffle: bool | None = None,
     seed: int = 42,
     cache: bool | str | os.PathLike = True,
     on_error: str = "raise",
+    validation_split: float = 0.0,
+    fold: tuple[int, int] | None = None,
+    group_duplicates: bool = False,
 ) -> Any:
     """A `tf.data.Dataset` of sonified images, for `model.fit`.
 
@@ -59,7 +63,8 @@ def dataset(
 
     Args:
         name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or with `data_dir` also `None`: all of its classes. `classes` wins.
-        split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned. Defaults to `"train"`.
+        split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned; with `validation_split` also
+            `"validation"`. Defaults to `"train"`.
         data_dir: Folder `data_dir/<class>/*`, of which a hash of each file's name puts a fifth into the test part, or
             `data_dir/{train,test}/<class>/*`. Defaults to `None`: `source` is read.
         source: `"builtin"`, the images that come with the package. Defaults to `"builtin"`.
@@ -77,6 +82,9 @@ def dataset(
         shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle, as torchvision's
             `Resize` and `CenterCrop` do. Defaults to `None`: all is squeezed into `image_size`.
         interpolation: Of resizing: `"nearest"`, `"bilinear"` or `"bicubic"`, antialiased. Defaults to `"bilinear"`.
+        colormap: String, with `stage="spectrogram"` the matplotlib colormap in which the pictures were drawn, over the
+            config's `top_db`: they are turned back into levels and drawn anew in the config's `colormap` and
+            `picture_scale`. Defaults to `None`: they are taken as they are.
         batch_size: Integer, or `None` for single examples. Defaults to 32.
         shuffle: Boolean. Defaults to `None`: the training part is shuffled anew each epoch, the test part never.
         seed: Integer of at least 0, of the sounds' initial phases and, together with TensorFlow's global seed
@@ -85,6 +93,12 @@ def dataset(
             `~/.cache/sonikeras`); a folder; or `False`. Defaults to `True`.
         on_error: `"raise"`, or `"skip"`: all files are checked first, those that cannot be read are left out, and a
             warning lists them. Defaults to `"raise"`.
+        validation_split: Float, share of the training part that is held out as `split="validation"`, by a hash of the
+            names. Defaults to 0.
+        fold: `(i, k)`, part i of k of the training part, by a hash of the names: `split="test"` is that part and
+            `split="train"` the others; the data set's own test part is left alone. Defaults to `None`.
+        group_duplicates: Boolean, whether near-duplicates (images whose thumbnails, mirrored or not, correlate above
+            0.96) stay on one side of these two divisions. All images are read for it. Defaults to `False`.
 
     Returns:
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality; `label` is int32 `[batch]`,
@@ -105,7 +119,7 @@ def dataset(
         (['cat', 'dog'], np.int64(4))
     """
     arguments = dict(locals())
-    check_choice("split", split, ("train", "test", "both"))
+    check_choice("split", split, (*SPLITS, "both"))
     if split == "both":
         return tuple(dataset(**(arguments | {"split": part})) for part in ("train", "test"))
     config = as_config(config)
@@ -119,6 +133,9 @@ def dataset(
         classes=classes,
         images_per_class=images_per_class,
         stage=stage,
+        validation_split=validation_split,
+        fold=fold,
+        group_duplicates=group_duplicates,
     )
     skipped: list[str] = []
     if on_error == "skip":
@@ -131,7 +148,7 @@ def dataset(
     }
     render: Callable[[Any], Any]
     if output == "image" or stage == "spectrogram":
-        load, render = _picture_loader(examples, resizing), _float
+        load, render = _picture_loader(examples, resizing, config, colormap), _float
         shape, dtype = (*resizing["image_size"], 3), "uint8"
     else:
         if stage == "audio":
@@ -179,11 +196,23 @@ def _recording_loader(examples: Examples, config: SonificationConfig) -> Callabl
     return load
 
 
-def _picture_loader(examples: Examples, resizing: dict[str, Any]) -> Callable[[int], np.ndarray]:
+def _picture_loader(
+    examples: Examples, resizing: dict[str, Any], config: SonificationConfig, colormap: str | None
+) -> Callable[[int], np.ndarray]:
+    drawing: dict[str, Any] = {
+        "colormap": config.colormap,
+        "scale": config.picture_scale,
+        "top_db": config.top_db,
+    }
+    if colormap is not None:
+        pictures.colors(config.colormap)  # whose error comes now, and not while the data set is iterated
+
     def load(index: int) -> np.ndarray:
         item = examples.items[index]
         image = read_image(item, color=True) if isinstance(item, Path) else np.stack([item] * 3, axis=-1)
-        return pictures.resize(image, **resizing)
+        if colormap is None:
+            return pictures.resize(image, **resizing)
+        return pictures.redraw(pictures.levels(image, colormap, config.top_db), **drawing, **resizing)
 
     return load
 
@@ -239,6 +268,14 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
     check_choice("output", output, _OUTPUTS[stage])
     check_choice("interpolation", arguments["interpolation"], pictures.INTERPOLATIONS)
     check_choice("on_error", arguments["on_error"], ("raise", "skip"))
+    colormap = arguments["colormap"]
+    if colormap is not None:
+        if not isinstance(colormap, str) or stage != "spectrogram":
+            raise ValueError(
+                "`colormap` must be None, or with stage='spectrogram' the name of a matplotlib colormap. "
+                f"Received: colormap={colormap!r}, stage={stage!r}"
+            )
+        pictures.inverse(colormap)
     if isinstance(arguments["seed"], bool) or not isinstance(arguments["seed"], int) or arguments["seed"] < 0:
         raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={arguments['seed']!r}")
     for key in ("batch_size", "shorter_side"):

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from sonikeras import models, plots
+from sonikeras.augmentation import Augmentation
 from sonikeras.cache import resolve_cache
 from sonikeras.chain import desonify, picture
-from sonikeras.config import as_config, presets
+from sonikeras.config import as_config, check_choice, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
 from sonikeras.files import claim, replacing
@@ -26,12 +30,62 @@ from sonikeras.images import read_image
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import from_pcm16, write_audio
 from sonikeras.sources import STAGES, Examples
-from sonikeras.training import extract_features, feature_dataset, fit
+from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_features, feature_dataset, fit
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _SAMPLES = 4
 # What `--smoke` changes: enough to go through every step.
 _SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuning:
+    """The second part of a training: the network's last stages together with the head, after the head alone.
+
+    Args:
+        epochs: At most so many epochs.
+        stages: How many of the network's last stages are trained: a stage has feature maps of one size, and five make
+            the whole network.
+        batch_size: Examples a step.
+        learning_rate: Of the network's weights, with AdamW. It rises over the warm-up and then falls as a cosine.
+        head_learning_rate: Of the head's weights, likewise.
+        warm_up: Share of the steps over which the rates rise.
+        weight_decay: Of the kernels.
+        label_smoothing: Share of the label that all classes get.
+        flip: Whether half of the training pictures are mirrored.
+        shift, zoom, mask, mixup: See `sonikeras.augmentation.Augmentation`.
+        ema: Momentum of the exponential moving average of the weights, which is what is used in the end; 0 for none.
+        patience: With a validation part, stop after so many epochs without a lower loss on it; the best one counts.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    epochs: int = 12
+    stages: int = 2
+    batch_size: int = 16
+    learning_rate: float = 3e-4
+    head_learning_rate: float = 1e-3
+    warm_up: float = 0.1
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    flip: bool = True
+    shift: float = 0.1
+    zoom: float = 0.1
+    mask: float = 0.15
+    mixup: float = 0.2
+    ema: float = 0.95
+    patience: int = 4
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "epochs", "stages", "batch_size", "learning_rate", "head_learning_rate", "patience")
+        for name in ("warm_up", "label_smoothing", "shift", "zoom", "mask", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be in 0 <= {name} < 1. Received: {name}={getattr(self, name)}")
+        for name in ("weight_decay", "mixup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"`{name}` must not be negative. Received: {name}={getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +98,11 @@ class Recipe:
         data_dir: Folder of the user's, or `None`.
         source: Where images come from when there is no `data_dir`.
         stage: What the files are.
+        colormap: Colormap of ready spectrogram pictures, which are then turned back into levels and drawn as `config`
+            does; `None`: they are taken as they are. Of no meaning for other stages.
         images_per_class: At most so many images of each class, or `None`.
+        fold: `(i, k)`: cross-validation on the training part, of which part i of k then is the test part.
+        validation_split: Share of the training part that is held out to decide when fine-tuning is over.
         config: Name of a preset of the signal chain.
         engine: Engine of the sonification.
         image_size: Side of the square picture that the network sees, in pixels.
@@ -54,16 +112,25 @@ class Recipe:
         weights: `"imagenet"`, `None` or a path.
         head: Name of a head: see `sonikeras.models.heads()`.
         dropout: Rate before the head; `None` for the network's own.
-        fine_tune: Whether the whole network is trained. Otherwise it is frozen in inference mode: its features are
-            computed once, and the head is trained on them.
-        epochs: Number of epochs.
-        batch_size: Examples a step.
+        batch_norm: `"training"`: the frozen network stays in training mode as in PyTorch, with batch statistics and
+            stochastic depth, and every epoch goes through it. `"inference"`: its features are computed once, and the
+            head is trained on them.
+        epochs: Number of epochs in which the head alone is trained.
+        batch_size: Examples a step, of all devices together.
         learning_rate: Of Adam.
+        flips: Whether the head is trained on the mirrored pictures too, and the result averages over both.
+        fine_tuning: What follows after the head, or `None`.
+        gradient_accumulation: So many smaller batches make a batch: memory is that of one of them.
+        precision: Keras' policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        jit: Whether training steps are compiled by XLA.
+        strategy: `"mirrored"` (all GPUs of a machine), `"multiworker"` (machines, by the environment's `TF_CONFIG`) or
+            `None`.
+        tensorboard: Whether logs for TensorBoard are written.
         seed: Of weights, order, dropout and sounds.
         on_error: `"raise"`, or `"skip"`: files that cannot be read are left out, with a warning.
 
     Raises:
-        ValueError: `epochs`, `batch_size` or `learning_rate` is not positive.
+        ValueError: A field breaks its rule.
     """
 
     network: str
@@ -71,7 +138,10 @@ class Recipe:
     data_dir: str | None = None
     source: str = "builtin"
     stage: str = "image"
+    colormap: str | None = None
     images_per_class: int | None = None
+    fold: tuple[int, int] | None = None
+    validation_split: float = 0.0
     config: str = "study"
     engine: str = "auto"
     image_size: int = 224
@@ -80,38 +150,61 @@ class Recipe:
     weights: str | None = "imagenet"
     head: str = "linear"
     dropout: float | None = None
-    fine_tune: bool = False
+    batch_norm: str = "inference"
     epochs: int = 25
     batch_size: int = 32
     learning_rate: float = 1e-3
+    flips: bool = False
+    fine_tuning: FineTuning | None = None
+    gradient_accumulation: int = 1
+    precision: str = "float32"
+    jit: bool = False
+    strategy: str | None = None
+    tensorboard: bool = False
     seed: int = 42
     on_error: str = "raise"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be above 0. Received: learning_rate={self.learning_rate}")
+        _check_positive(self, "epochs", "batch_size", "learning_rate", "gradient_accumulation")
+        check_choice("batch_norm", self.batch_norm, models.BATCH_NORMS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("strategy", self.strategy, (*STRATEGIES, None))
+        if self.flips and self.batch_norm != "inference":
+            raise ValueError(f"`flips` needs batch_norm='inference'. Received: batch_norm={self.batch_norm!r}")
+        for size in (self.batch_size, *([self.fine_tuning.batch_size] if self.fine_tuning else [])):
+            if size % self.gradient_accumulation:
+                raise ValueError(
+                    "`gradient_accumulation` must divide `batch_size`. "
+                    f"Received: gradient_accumulation={self.gradient_accumulation}, batch_size={size}"
+                )
 
     def dataset(self, split: str, **changes: Any) -> Any:
         """The recipe's `sonikeras.dataset` of one split."""
         arguments = {
             key: getattr(self, key)
             for key in (
-                "data_dir", "source", "stage", "images_per_class", "config", "engine", "image_size", "shorter_side",
-                "interpolation", "batch_size", "seed", "on_error",
+                "data_dir", "source", "stage", "images_per_class", "fold", "validation_split", "config", "engine",
+                "image_size", "shorter_side", "interpolation", "batch_size", "seed", "on_error",
             )
         }  # fmt: skip
-        return dataset(self.data, split=split, **arguments, **changes)
+        arguments["colormap"] = self.colormap if self.stage == "spectrogram" else None
+        # A copy of a training picture would tell nothing; across folders train/ and test/ it is the user's affair.
+        arguments["group_duplicates"] = self.stage != "audio" and bool(self.fold or self.validation_split)
+        return dataset(self.data, split=split, **arguments | changes)
+
+
+def _check_positive(settings: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise ValueError(f"`{name}` must be above 0. Received: {name}={getattr(settings, name)}")
 
 
 def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     """Runs a recipe: sonification, training, evaluation, report. A second call goes on where the first stopped.
 
     The folder then holds `run.json` (recipe, config of the signal chain, versions), `history.csv`, the files of
-    `Report.save`, `model.keras`, `samples/` (sounds, and their pictures beside the images) and `features/` or
-    checkpoints, by which an interrupted run goes on.
+    `Report.save`, `model.keras`, `samples/` (sounds, and their pictures beside the images) and `features/` and
+    checkpoints, by which an interrupted run goes on. `fine_tuning/` has history and checkpoints of that part.
 
     Args:
         recipe: `Recipe`.
@@ -122,58 +215,188 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
 
     Raises:
         ValueError: The folder holds a run of another recipe.
+        RuntimeError: The loss is no longer finite.
     """
-    started = time.monotonic()
-    directory = Path(directory)
-    keras.utils.set_random_seed(recipe.seed)
-    train, test = recipe.dataset("train", shuffle=recipe.fine_tune), recipe.dataset("test")
-    model = models.classifier(
-        recipe.network,
-        len(train.class_names),
-        head=recipe.head,
-        weights=recipe.weights,
-        image_size=recipe.image_size,
-        dropout=recipe.dropout,
-        freeze=not recipe.fine_tune,
-    )
-    test_examples = test.examples
-    # Only what can be run takes the folder: after a mistake the same folder can be named again.
-    claim(
-        directory / "run.json",
-        {
-            "recipe": dataclasses.asdict(recipe),
-            "sonification": as_config(recipe.config).to_dict(),
-            "data": {"train": train.examples.fingerprint(), "test": test.examples.fingerprint()},
-        },
-        {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
-    )
-    trained = model
-    if not recipe.fine_tune:
-        class_names, backbone = train.class_names, model.get_layer("backbone")
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        with _strategy(recipe.strategy):
+            return _Run(recipe, Path(directory)).report()
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _strategy(name: str | None) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext() if name is None else STRATEGIES[name]().scope()
+
+
+def _mirrored() -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy()
+
+
+def _multiworker() -> Any:
+    import tensorflow as tf
+
+    if "TF_CONFIG" not in os.environ:
+        raise ValueError(
+            "`strategy='multiworker'` reads the machines and this one's place among them from the environment variable "
+            "TF_CONFIG, see tf.distribute.MultiWorkerMirroredStrategy. Received: no TF_CONFIG"
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+STRATEGIES: dict[str, Callable[[], Any]] = {"mirrored": _mirrored, "multiworker": _multiworker}
+
+
+class _Run:
+    """One run of a recipe in its folder: the head, then, where the recipe says so, the network; then the report."""
+
+    def __init__(self, recipe: Recipe, directory: Path) -> None:
+        self._started = time.monotonic()
+        self._recipe = recipe
+        self._directory = directory
+        self._verbose: Any = "auto" if sys.stdout.isatty() else 2
+        self._callbacks: list[keras.callbacks.Callback] = []
+        if recipe.tensorboard:
+            if importlib.util.find_spec("tensorboard") is None:
+                raise ImportError("`tensorboard=True` needs the package: `pip install tensorboard`.")
+            self._callbacks.append(keras.callbacks.TensorBoard(directory / "tensorboard"))
+        keras.utils.set_random_seed(recipe.seed)
+        splits = ("train", "validation", "test") if recipe.validation_split else ("train", "test")
+        self._data = {split: recipe.dataset(split, shuffle=False) for split in splits}
+        self._class_names = self._data["train"].class_names
+        self._model = models.classifier(
+            recipe.network,
+            len(self._class_names),
+            head=recipe.head,
+            weights=recipe.weights,
+            image_size=recipe.image_size,
+            dropout=recipe.dropout,
+            freeze=True,
+            batch_norm=recipe.batch_norm,
+        )
+        # Only what can be run takes the folder: after a mistake the same folder can be named again.
+        claim(
+            directory / "run.json",
+            {
+                "recipe": dataclasses.asdict(recipe),
+                "sonification": as_config(recipe.config).to_dict(),
+                "data": {split: data.examples.fingerprint() for split, data in self._data.items()},
+            },
+            {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
+        )
+
+    def report(self) -> Report:
+        recipe, directory = self._recipe, self._directory
+        history = self._train_head_on_features() if recipe.batch_norm == "inference" else self._train_head()
+        if recipe.fine_tuning:
+            before, self._started = history["seconds"][-1], time.monotonic()
+            tuned = self._fine_tune(recipe.fine_tuning)
+            tuned["seconds"] = [before + seconds for seconds in tuned["seconds"]]
+            history = {name: [*values, *tuned[name]] for name, values in history.items() if name in tuned}
+        _write_samples(recipe, self._data["test"].examples, directory / "samples")
+        model = models.averaged_over_flips(self._model) if recipe.flips else models.uncompiled(self._model)
+        with replacing(directory / "model.keras") as temporary:
+            model.save(temporary)
+        report = evaluate(model, self._data["test"], history=history, seconds=history["seconds"][-1])
+        report.save(directory)
+        return report
+
+    def _train_head_on_features(self) -> dict[str, list[float]]:
+        recipe = self._recipe
+        backbone, head = (self._model.get_layer(name) for name in ("backbone", "head"))
+        parts = dict(self._data)
+        if recipe.flips:
+            parts["train-mirrored"] = parts["train"].map(lambda x, y: (keras.ops.flip(x, axis=2), y))
         features = {
-            split: extract_features(
-                backbone, data, directory / "features" / split, title=f"Sound and features, {split} part"
+            part: extract_features(
+                backbone, data, self._directory / "features" / part, title=f"Sound and features, {part} part"
             )
-            for split, data in (("train", train), ("test", test))
+            for part, data in parts.items()
         }
-        trained = model.get_layer("head")
-        train = feature_dataset(*features["train"], batch_size=recipe.batch_size, shuffle_seed=recipe.seed)
-        test = feature_dataset(*features["test"], batch_size=recipe.batch_size)
-        test.class_names = class_names
-    trained.compile(
-        # PyTorch's epsilon, which the study used, is a tenth of Keras'.
-        optimizer=keras.optimizers.Adam(recipe.learning_rate, epsilon=1e-8),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    verbose = "auto" if sys.stdout.isatty() else 2
-    history = fit(trained, train, test, epochs=recipe.epochs, directory=directory, started=started, verbose=verbose)
-    _write_samples(recipe, test_examples, directory / "samples")
-    with replacing(directory / "model.keras") as temporary:
-        model.save(temporary)
-    report = evaluate(trained, test, history=history, seconds=history["seconds"][-1])
-    report.save(directory)
-    return report
+        train = [features[part] for part in features if part.startswith("train")]
+        joined = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
+        batch_size = recipe.batch_size // recipe.gradient_accumulation
+        data = feature_dataset(*joined, batch_size=batch_size, shuffle_seed=recipe.seed)
+        return self._fit_head(head, data, feature_dataset(*features[self._watched], batch_size=recipe.batch_size))
+
+    def _train_head(self) -> dict[str, list[float]]:
+        recipe = self._recipe
+        train = recipe.dataset("train", batch_size=recipe.batch_size // recipe.gradient_accumulation)
+        return self._fit_head(self._model, train, self._data[self._watched])
+
+    @property
+    def _watched(self) -> str:
+        """The part whose loss and accuracy each epoch notes: the test part only where nothing depends on them."""
+        return "validation" if self._recipe.validation_split else "test"
+
+    def _fit_head(self, model: keras.Model, train: Any, validation: Any) -> dict[str, list[float]]:
+        recipe = self._recipe
+        model.compile(
+            # PyTorch's epsilon, which the study used, is a tenth of Keras'.
+            optimizer=keras.optimizers.Adam(recipe.learning_rate, epsilon=1e-8, **self._accumulation()),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy", BatchMeanAccuracy()],
+            jit_compile=recipe.jit,
+        )
+        return self._fit(model, train, validation, epochs=recipe.epochs, directory=self._directory)
+
+    def _fine_tune(self, tuning: FineTuning) -> dict[str, list[float]]:
+        recipe, model, classes = self._recipe, self._model, len(self._class_names)
+        backbone, head = (model.get_layer(name) for name in ("backbone", "head"))
+        models.unfreeze(backbone, stages=tuning.stages, batch_norm=recipe.batch_norm == "training")
+        train = recipe.dataset("train", batch_size=tuning.batch_size // recipe.gradient_accumulation)
+        steps = int(train.cardinality()) * tuning.epochs // recipe.gradient_accumulation
+        warm_up = round(tuning.warm_up * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warm_up else tuning.head_learning_rate,
+            steps - warm_up,
+            warmup_target=tuning.head_learning_rate if warm_up else None,
+            warmup_steps=warm_up,
+        )
+        optimizer = DiscriminativeAdamW(
+            rate,
+            slow=backbone.trainable_variables,
+            factor=tuning.learning_rate / tuning.head_learning_rate,
+            weight_decay=tuning.weight_decay,
+            use_ema=tuning.ema > 0,
+            ema_momentum=tuning.ema,
+            **self._accumulation(),
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        model.compile(
+            optimizer=optimizer,
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=tuning.label_smoothing),
+            metrics=["accuracy"],
+            jit_compile=recipe.jit,
+        )
+        return self._fit(
+            model,
+            train,
+            self._data[self._watched].map(lambda x, y: (x, keras.ops.one_hot(y, classes))),
+            epochs=tuning.epochs,
+            directory=self._directory / "fine_tuning",
+            augment=Augmentation(
+                classes,
+                flip=tuning.flip,
+                shift=tuning.shift,
+                zoom=tuning.zoom,
+                mask=tuning.mask,
+                mixup=tuning.mixup,
+                seed=recipe.seed,
+            ),
+            monitor="val_loss" if recipe.validation_split else None,
+            patience=tuning.patience,
+        )
+
+    def _fit(self, *args: Any, **options: Any) -> dict[str, list[float]]:
+        return fit(*args, started=self._started, verbose=self._verbose, callbacks=self._callbacks, **options)
+
+    def _accumulation(self) -> dict[str, int]:
+        steps = self._recipe.gradient_accumulation
+        return {"gradient_accumulation_steps": steps} if steps > 1 else {}
 
 
 def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = None) -> None:
@@ -181,15 +404,9 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
     import tensorflow
 
     options = _parser(recipe, description).parse_args(arguments)
-    changes = dict(_SMOKE) if options.smoke else {}
-    changes |= {key: value for key, value in vars(options).items() if key not in ("smoke", "out") and value is not None}
-    if options.data_dir and not options.data:
-        changes["data"] = None
-    if options.weights == "none":
-        changes["weights"] = None
     out = Path(options.out or f"runs/{Path(sys.argv[0]).stem}{'-smoke' if options.smoke else ''}")
     try:
-        report = run(dataclasses.replace(recipe, **changes), out)
+        report = run(_changed(recipe, options), out)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
     except tensorflow.errors.InvalidArgumentError as error:  # how tf.data tells of an error in a function of ours
@@ -202,6 +419,26 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
     print(f"{report}\nReport, curves, confusion matrix, samples and model are in {out}")
 
 
+def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe with what the command line says."""
+    given = {key: value for key, value in vars(options).items() if value is not None}
+    changes = {**(_SMOKE if options.smoke else {}), **given}
+    if options.data_dir and not options.data:
+        changes["data"] = None
+    if options.weights == "none":
+        changes["weights"] = None
+    tuning = recipe.fine_tuning
+    if options.fine_tune is not None:
+        tuning = (tuning or FineTuning()) if options.fine_tune else None
+    if tuning:
+        tuned: dict[str, Any] = {"epochs": 1} if options.smoke else {}
+        tuned |= {key.removeprefix("tune_"): value for key, value in given.items() if key.startswith("tune_")}
+        tuning = dataclasses.replace(tuning, **tuned)
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    changes = {key: value for key, value in changes.items() if key in fields}
+    return dataclasses.replace(recipe, **changes | {"fine_tuning": tuning})
+
+
 def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -210,21 +447,42 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--data-dir", help="folder <class>/* or {train,test}/<class>/* to take instead of the built-in images")
     add("--source", help=f"where images come from without --data-dir. {shown['source']}")
     add("--stage", choices=list(STAGES), help=f"what the files are. {shown['stage']}")
+    add("--colormap", help=f"of --stage spectrogram, to turn pictures back into levels. {shown['colormap']}")
     add("--images-per-class", type=int, help="at most so many, a fifth of them for testing")
+    add("--fold", type=_fold, metavar="I/K", help="cross-validation on the training part: test on part I (from 0) of K")
+    add("--validation-split", type=float, help=f"share of the training part. {shown['validation_split']}")
     add("--config", choices=presets(), help=f"signal chain. {shown['config']}")
     add("--engine", choices=["auto", *engines()], help=f"engine of the sonification. {shown['engine']}")
     add("--network", help=f"backbone: {', '.join(models.backbones())}. {shown['network']}")
     add("--weights", help=f'"imagenet", "none" or a file. {shown["weights"]}')
     add("--head", choices=models.heads(), help=f"{shown['head']}")
-    add("--fine-tune", action="store_true", default=None, help="train the whole network, not the head alone")
-    add("--epochs", type=int, help=shown["epochs"])
+    add("--batch-norm", choices=models.BATCH_NORMS, help=f"of the frozen network. {shown['batch_norm']}")
+    add("--epochs", type=int, help=f"of the head. {shown['epochs']}")
     add("--batch-size", type=int, help=shown["batch_size"])
     add("--learning-rate", type=float, help=shown["learning_rate"])
+    switch = argparse.BooleanOptionalAction
+    add("--flips", action=switch, help=f"train and test on mirrored pictures too. {shown['flips']}")
+    add("--fine-tune", action=switch, help=f"train the network too. Default: {recipe.fine_tuning is not None}.")
+    tuning = recipe.fine_tuning or FineTuning()
+    for field in dataclasses.fields(tuning):
+        value = getattr(tuning, field.name)
+        kind: Any = {"action": switch} if isinstance(value, bool) else {"type": type(value)}
+        add(f"--tune-{field.name.replace('_', '-')}", **kind, help=f"of fine-tuning. Default: {value}.")
+    add("--gradient-accumulation", type=int, help=f"batches that make one. {shown['gradient_accumulation']}")
+    add("--precision", choices=PRECISIONS, help=shown["precision"])
+    add("--jit", action=switch, help=f"compile with XLA. {shown['jit']}")
+    add("--strategy", choices=list(STRATEGIES), help="of tf.distribute")
+    add("--tensorboard", action=switch, help=f"write logs for TensorBoard. {shown['tensorboard']}")
     add("--seed", type=int, help=shown["seed"])
     add("--on-error", choices=["raise", "skip"], help=f"what to do with unreadable files. {shown['on_error']}")
     add("--out", help="run folder; the same folder again goes on with an interrupted run. Default: runs/<recipe>")
     add("--smoke", action="store_true", help=f"a run of a minute at most through every step: {_SMOKE}")
     return parser
+
+
+def _fold(text: str) -> tuple[int, int]:
+    index, count = text.split("/")
+    return int(index), int(count)
 
 
 def _version(package: str) -> str:

@@ -14,26 +14,27 @@ import keras
 import keras.applications as nets
 import numpy as np
 
+from sonikeras import torchvision_networks
 from sonikeras import weights as weight_files
 from sonikeras.layers import TorchBatchNormalization
+from sonikeras.torchvision_networks import IMAGENET_MEAN, IMAGENET_STD
 
-_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
-_IMAGENET_STD = np.array([0.229, 0.224, 0.225])
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 _EFFICIENTNET_URL = "https://storage.googleapis.com/keras-applications/efficientnet{}_notop.h5"
 _RESNET_URL = (
     "https://storage.googleapis.com/tensorflow/keras-applications/resnet/{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 )
-_KERAS_SUFFIXES = (".keras", ".weights.h5", ".h5")
+_SUFFIXES = (".keras", ".weights.h5", ".h5", ".pth")
 _POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 BATCH_NORMS = ("training", "inference")
+_FIXED = (keras.layers.Normalization,)  # weights that no training changes
 _MIN_SIZE = 32  # every network halves its picture five times
 
 
 def _efficientnet(application: Callable[..., keras.Model], shape: tuple[int, int, int]) -> keras.Model:
     """Keras' EfficientNet for pictures in 0..255, with ImageNet's normalisation whatever its weights."""
     network = application(include_top=False, weights=None, input_shape=shape)
-    _set_normalization(network, _IMAGENET_MEAN, _IMAGENET_STD**2)
+    _set_normalization(network, IMAGENET_MEAN, IMAGENET_STD**2)
     return network
 
 
@@ -81,6 +82,7 @@ class BackboneSpec:
         build: Function of the pictures' `(height, width, 3)` to the untrained network, preprocessing included.
         url: String, where its ImageNet weights are downloaded from, or `None`: they are installed with sonikeras.
         md5: String, MD5 of that file.
+        torchvision: Function as `build`, to torchvision's network of that name, or `None`: it has none.
     """
 
     name: str
@@ -92,6 +94,7 @@ class BackboneSpec:
     build: Callable[[tuple[int, int, int]], keras.Model] = field(repr=False)
     url: str | None = None
     md5: str | None = None
+    torchvision: Callable[[tuple[int, int, int]], keras.Model] | None = field(default=None, repr=False)
 
 
 _SPECS = {
@@ -99,15 +102,20 @@ _SPECS = {
     for each in (
         BackboneSpec("efficientnet_lite0", 224, 256, "bicubic", 0.2, 0.1, _efficientnet_lite),
         BackboneSpec("efficientnet_b0", 224, 256, "bicubic", 0.2, 0.1, partial(_efficientnet, nets.EfficientNetB0),
-                     _EFFICIENTNET_URL.format("b0"), "50bc09e76180e00e4465e1a485ddc09d"),
+                     _EFFICIENTNET_URL.format("b0"), "50bc09e76180e00e4465e1a485ddc09d",
+                     partial(torchvision_networks.efficientnet, width=1.0, depth=1.0, epsilon=1e-5)),
         BackboneSpec("efficientnet_b5", 456, 456, "bicubic", 0.4, 0.01, partial(_efficientnet, nets.EfficientNetB5),
-                     _EFFICIENTNET_URL.format("b5"), "38879255a25d3c92d5e44e04ae6cec6f"),
+                     _EFFICIENTNET_URL.format("b5"), "38879255a25d3c92d5e44e04ae6cec6f",
+                     partial(torchvision_networks.efficientnet, width=1.6, depth=2.2, epsilon=1e-3)),
         BackboneSpec("efficientnet_b7", 600, 600, "bicubic", 0.5, 0.01, partial(_efficientnet, nets.EfficientNetB7),
-                     _EFFICIENTNET_URL.format("b7"), "cbcfe4450ddf6f3ad90b1b398090fe4a"),
+                     _EFFICIENTNET_URL.format("b7"), "cbcfe4450ddf6f3ad90b1b398090fe4a",
+                     partial(torchvision_networks.efficientnet, width=2.0, depth=3.1, epsilon=1e-3)),
         BackboneSpec("resnet50", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet50),
-                     _RESNET_URL.format("resnet50"), "4d473c1dd8becc155b73f8504c6f6626"),
+                     _RESNET_URL.format("resnet50"), "4d473c1dd8becc155b73f8504c6f6626",
+                     partial(torchvision_networks.resnet, blocks=(3, 4, 6, 3))),
         BackboneSpec("resnet152", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet152),
-                     _RESNET_URL.format("resnet152"), "ee4c566cf9a93f14d82f913c2dc6dd0c"),
+                     _RESNET_URL.format("resnet152"), "ee4c566cf9a93f14d82f913c2dc6dd0c",
+                     partial(torchvision_networks.resnet, blocks=(3, 8, 36, 3))),
     )
 }  # fmt: skip
 _ALIASES = {"resnet150": "resnet152"}  # no ResNet150 exists; what the study calls so is ResNet152
@@ -157,9 +165,9 @@ def spec(backbone: str) -> BackboneSpec:
 def _linear_head(features: keras.KerasTensor, num_classes: int, dropout: float) -> keras.KerasTensor:
     # PyTorch's initial values, which the study had: uniform within 1/sqrt(features), the bias too.
     limit = float(features.shape[-1]) ** -0.5
-    uniform = keras.initializers.RandomUniform(-limit, limit)
+    kernel, bias = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))  # one would repeat its draw
     dense = keras.layers.Dense(
-        num_classes, kernel_initializer=uniform, bias_initializer=uniform, dtype="float32", name="logits"
+        num_classes, kernel_initializer=kernel, bias_initializer=bias, dtype="float32", name="logits"
     )
     return dense(keras.layers.Dropout(dropout)(features) if dropout else features)
 
@@ -235,8 +243,9 @@ def classifier(
             that is made of Keras layers and operations. Defaults to `"linear"`.
         weights: String, path object or `None`, the backbone's weights. `"imagenet"` downloads Keras' (those of
             `"efficientnet_lite0"` are installed already), `None` draws random ones, and a path loads a file of the
-            backbone's weights: `.h5`, `.weights.h5`, `.keras`, or PyTorch's `.pth` for `"efficientnet_lite0"`.
-            Defaults to `"imagenet"`.
+            backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. What is computed with
+            a `.pth` file is torchvision's network of that name, padding and constants included, and not that of
+            `keras.applications`; nothing in the file is executed. Defaults to `"imagenet"`.
         image_size: Integer or `(height, width)`, the size of the pictures. Defaults to `spec(backbone).image_size`.
         dropout: Float, 0 <= dropout < 1, rate of the dropouts in a head given by name. Defaults to
             `spec(backbone).dropout`.
@@ -269,6 +278,7 @@ def classifier(
         - [EfficientNet](https://arxiv.org/abs/1905.11946) and its variant
           [Lite](https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite)
         - [ResNet](https://arxiv.org/abs/1512.03385)
+        - [torchvision's networks](https://docs.pytorch.org/vision/stable/models.html)
 
     Example:
         >>> import numpy as np
@@ -292,7 +302,10 @@ def classifier(
     head_of = _head_function(head, num_classes, chosen, dropout)
     source = _weights_source(weights, chosen)
 
-    network = chosen.build((height, width, 3))
+    build = chosen.build
+    if source is not None and source.suffix == ".pth" and chosen.torchvision is not None:
+        build = chosen.torchvision
+    network = build((height, width, 3))
     features = network.output
     if pooling is not None:
         features = _POOLINGS[pooling]()(features)
@@ -384,11 +397,10 @@ def _weights_source(weights: str | os.PathLike | None, chosen: BackboneSpec) -> 
         return None
     if weights == "imagenet":
         return weight_files.efficientnet_lite0_path() if chosen.url is None else _download(chosen.url, chosen)
-    suffixes = _KERAS_SUFFIXES if chosen.url else (*_KERAS_SUFFIXES, ".pth")
-    if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(suffixes):
+    if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
-            f"Argument `weights` must be 'imagenet', None or, for backbone={chosen.name!r}, a path that ends with "
-            f"one of {list(suffixes)}. Received: weights={weights!r}"
+            f"Argument `weights` must be 'imagenet', None or a path that ends with one of {list(_SUFFIXES)}. "
+            f"Received: weights={weights!r}"
         )
     path = Path(weights).expanduser()
     if not path.is_file():
@@ -411,20 +423,22 @@ def _download(url: str, chosen: BackboneSpec) -> Path:
 
 def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
     try:
-        if path.suffix == ".pth":
+        if path.suffix != ".pth":
+            backbone.load_weights(path)
+        elif chosen.torchvision is None:
             weight_files.load_efficientnet_lite0(backbone, weight_files.read_state_dict(path))
         else:
-            backbone.load_weights(path)
+            torchvision_networks.load_state_dict(backbone, weight_files.read_state_dict(path))
     except Exception as error:  # Keras, h5py and zipfile differ in what they raise for a broken or a foreign file
         raise ValueError(
-            f"Argument `weights` must be a file of the weights of backbone={chosen.name!r}, without its ImageNet "
-            f"classifier. Received: weights={str(path)!r}, which does not load: {error}"
+            f"Argument `weights` must be a file of the weights of backbone={chosen.name!r}, a Keras file without the "
+            f"ImageNet classifier. Received: weights={str(path)!r}, which does not load: {error}"
         ) from error
     for layer in backbone.layers:
         # In Keras' own files of EfficientNet the variance is, by mistake, the deviation. Keras makes up for it with one
         # more layer; here the variance is put right, so that the layers do not depend on where the weights come from.
-        if isinstance(layer, keras.layers.Normalization) and np.allclose(layer.adapt_variance, _IMAGENET_STD):
-            _set_normalization(backbone, np.array(layer.adapt_mean), _IMAGENET_STD**2)
+        if isinstance(layer, keras.layers.Normalization) and np.allclose(layer.adapt_variance, IMAGENET_STD):
+            _set_normalization(backbone, np.array(layer.adapt_mean), IMAGENET_STD**2)
 
 
 def _set_normalization(network: keras.Model, mean: np.ndarray, variance: np.ndarray) -> None:
@@ -432,3 +446,65 @@ def _set_normalization(network: keras.Model, mean: np.ndarray, variance: np.ndar
     layer.adapt_mean.assign(mean)
     layer.adapt_variance.assign(variance)
     layer.finalize_state()
+
+
+def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:
+    """Lets the last stages of a backbone be trained, and none of the layers before them.
+
+    Args:
+        backbone: Keras model, as `model.get_layer("backbone")` of a classifier.
+        stages: Integer, how many of the last stages, each with feature maps of one size; five are the whole network.
+        batch_norm: Boolean, whether their batch normalisations are trained too.
+
+    Example:
+        >>> from sonikeras import models
+        >>> model = models.classifier("efficientnet_lite0", 10, weights=None, image_size=64, freeze=True)
+        >>> models.unfreeze(model.get_layer("backbone"), stages=1, batch_norm=False)
+        >>> model.trainable_variables[0].path
+        'block6a_dwconv/kernel'
+    """
+    # Squeeze-and-excitation has maps of its own, of one pixel, but no batch normalisation.
+    sizes = sorted({layer.output.shape[1] for layer in _batch_norms(backbone)})
+    largest = sizes[min(stages, len(sizes)) - 1]
+    weighted = [layer for layer in backbone.layers if layer.weights and not isinstance(layer, _FIXED)]
+    first = next(layer for layer in _batch_norms(backbone) if layer.output.shape[1] <= largest)
+    start = weighted.index(first) - 1  # with the convolution in front of it
+    backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = layer in weighted[start:]
+        if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
+            layer.trainable = False
+
+
+def averaged_over_flips(model: keras.Model) -> keras.Model:
+    """A model whose logits are the mean of those of each picture and of its mirror image: test-time augmentation.
+
+    Args:
+        model: Keras model, pictures `[batch, height, width, 3]` to logits. It is shared, not copied.
+
+    Returns:
+        `keras.Model` of the same shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras import models
+        >>> model = models.averaged_over_flips(models.classifier("efficientnet_lite0", 3, weights=None, image_size=64))
+        >>> x = np.random.rand(1, 64, 64, 3) * 255
+        >>> bool(np.allclose(model(x), model(x[:, :, ::-1]), atol=1e-5))
+        True
+    """
+    pictures = keras.Input(model.input_shape[1:], name="pictures")
+    both = [model(pictures), model(keras.ops.flip(pictures, axis=2))]
+    return keras.Model(pictures, keras.layers.Average(dtype="float32")(both), name=model.name)
+
+
+def uncompiled(model: keras.Model) -> keras.Model:
+    """The same layers as a model that knows nothing of optimizer, loss and metrics: what others load.
+
+    Args:
+        model: Functional Keras model. It is shared, not copied.
+
+    Returns:
+        `keras.Model`.
+    """
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

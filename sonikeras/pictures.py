@@ -1,13 +1,15 @@
-"""Spectrogram to picture: levels as colours, drawn at any size.
+"""Spectrogram to picture: levels as colours, drawn at any size, and levels read back from the colours.
 
 A picture is `rows @ colours @ columns.T` for each colour channel. The two matrices say which cells of the spectrogram
-each pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product.
+each pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product. Only where a
+resize overshoots must its first half be rounded and clipped before the second, as Pillow's is.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,16 +55,22 @@ def draw(
     bins, down = _bands(rows, 16)
     cells = ops.take(ops.swapaxes(ops.take(shades, frames, axis=-2), -2, -1), bins, axis=-2)
     table, channels = colors(colormap), np.eye(3, dtype=np.float32)
-    if not (table - np.arange(256)[:, None]).any():  # gray: all three channels show the shade itself
+    if _is_gray(table):
         cells, channels = ops.floor(cells), np.ones((1, 3), np.float32)
     else:  # along one axis, over which TensorFlow is quicker than over many
         cells = ops.take(table, ops.cast(ops.reshape(cells, (-1,)), "int32"), axis=0)
     lead = ops.shape(db)[:-2]
     height, width = down.shape[0] * down.shape[1], across.shape[0] * across.shape[1]
-    inputs = frames.shape[1] * len(channels)
-    grid = ops.matmul(down, ops.reshape(cells, (*lead, len(frames), *bins.shape, inputs)))
-    grid = ops.reshape(grid, (*lead, len(frames), height, inputs))
-    grid = ops.matmul(grid, np.kron(across.transpose(0, 2, 1), channels[None]))
+    across = np.kron(across.transpose(0, 2, 1), channels[None])
+    inputs, outputs = across.shape[1:]
+    if (columns < 0).any():  # a bicubic, which overshoots: Pillow resizes across first, and rounds and clips there
+        grid = ops.matmul(ops.reshape(cells, (*lead, len(frames), bins.size, inputs)), across)
+        grid = ops.floor(ops.clip(grid, 0, 255) + 0.5)
+        grid = ops.matmul(down, ops.reshape(grid, (*lead, len(frames), *bins.shape, outputs)))
+        grid = ops.reshape(grid, (*lead, len(frames), height, outputs))
+    else:
+        grid = ops.matmul(down, ops.reshape(cells, (*lead, len(frames), *bins.shape, inputs)))
+        grid = ops.matmul(ops.reshape(grid, (*lead, len(frames), height, inputs)), across)
     picture = ops.reshape(ops.swapaxes(grid, -3, -2), (*lead, height, width, 3))
     return ops.clip(picture[..., : len(rows), : len(columns), :], 0, 255)
 
@@ -111,6 +119,79 @@ def canvas(
     return np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(columns, np.float32)
 
 
+def levels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> np.ndarray:
+    """The levels that a picture shows, read from its colours.
+
+    Each pixel has the level of the nearest of the colormap's 256 colours: its own where the picture was kept as it was
+    drawn, and a near one where it was kept as a JPEG.
+
+    Args:
+        picture: uint8 array `[height, width, 3]`.
+        colormap: String, name of the matplotlib colormap that it was drawn in. Defaults to `"magma"`.
+        top_db: Float, range of the levels in dB. Defaults to 80.
+
+    Returns:
+        float32 array `[height, width]` of dB, `-top_db` for the colormap's lowest colour and 0 for its highest.
+
+    Raises:
+        ValueError: There is no such colormap, it has the same colour for different levels, or `picture` is not such an
+            array.
+    """
+    known, nearest = inverse(colormap)
+    picture = np.asarray(picture)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+        raise ValueError(
+            "`picture` must be a uint8 array of shape [height, width, 3]. "
+            f"Received: shape={picture.shape}, dtype={picture.dtype}"
+        )
+    red, green, blue = (picture[..., channel].astype(np.int32) for channel in range(3))
+    codes = red << 16 | green << 8 | blue
+    shades = known[codes]
+    unknown = np.unique(codes[shades == 0])
+    if unknown.size:
+        # Threads may do this at once, as they write the same.
+        known[unknown] = 1 + nearest(np.stack([unknown >> 16, unknown >> 8 & 255, unknown & 255], axis=-1))
+        shades = known[codes]
+    return np.linspace(-top_db, 0, 256, dtype=np.float32)[shades - 1]
+
+
+def redraw(
+    levels: np.ndarray,
+    *,
+    image_size: tuple[int, int],
+    shorter_side: int | None = None,
+    interpolation: str = "bilinear",
+    colormap: str = "gray",
+    scale: str = "amplitude",
+    top_db: float = 80,
+) -> np.ndarray:
+    """Draws the levels of a picture anew, resized and cropped as by `resize`.
+
+    Args:
+        levels: float32 array `[height, width]` of dB in `-top_db..0`, from `levels`.
+        image_size: As of `resize`, like `shorter_side` and `interpolation`.
+        colormap: String, name of a matplotlib colormap. Grays are resized before they are rounded, other colours when
+            they are drawn. Defaults to `"gray"`.
+        scale: `"db"` or `"amplitude"`: what the colours are proportional to. Defaults to `"amplitude"`.
+        top_db: Float, level in dB below 0 that gets the lowest colour of the scale `"db"`. Defaults to 80.
+
+    Returns:
+        uint8 array `[image_size[0], image_size[1], 3]`.
+    """
+    arguments: dict[str, Any] = {
+        "image_size": image_size,
+        "shorter_side": shorter_side,
+        "interpolation": interpolation,
+    }
+    shares = np.exp(levels * np.float32(math.log(10) / 20)) if scale == "amplitude" else 1 + levels / np.float32(top_db)
+    table = colors(colormap)
+    if _is_gray(table):
+        shades = resize(255 * shares, **arguments)
+        return np.repeat(np.rint(np.clip(shades, 0, 255)).astype(np.uint8)[..., None], 3, axis=-1)
+    shades = np.clip(256 * shares, 0, 255).astype(np.uint8)
+    return resize(np.take(table.astype(np.uint8), shades, axis=0), **arguments)
+
+
 def resize(
     picture: np.ndarray,
     *,
@@ -121,14 +202,14 @@ def resize(
     """Resizes and crops a picture with Pillow, as torchvision's `Resize` and `CenterCrop` do.
 
     Args:
-        picture: uint8 array `[height, width, 3]`.
+        picture: uint8 array `[height, width, 3]`, or float32 array `[height, width]`.
         image_size: `(height, width)` of the result.
         shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle. Defaults to
             `None`: the whole picture is squeezed into `image_size`.
         interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
 
     Returns:
-        uint8 array `[image_size[0], image_size[1], 3]`.
+        Array of the same type, of `image_size`.
     """
     from PIL import Image
 
@@ -211,3 +292,37 @@ def colors(name: str) -> np.ndarray:
         )
     colors = matplotlib.colormaps[name].resampled(256)(np.arange(256))[:, :3]
     return np.rint(colors * 255).astype(np.float32)  # as the Agg renderer rounds
+
+
+def _is_gray(table: np.ndarray) -> bool:
+    """Whether all three channels show the shade itself."""
+    return not (table - np.arange(256)[:, None]).any()
+
+
+@functools.cache
+def inverse(name: str) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """What tells the shade of a colour of a matplotlib colormap.
+
+    Returns:
+        `(known, nearest)`: an int16 array that has 1 + the shade at each colour `red << 16 | green << 8 | blue` whose
+        shade is known, else 0; and a function from colours `[count, 3]` to the shades of the colormap's nearest.
+
+    Raises:
+        ValueError: There is no such colormap, or it has the same colour for different levels.
+    """
+    from scipy.spatial import KDTree
+
+    table = colors(name).astype(np.int32)
+    codes = table @ (1 << 16, 1 << 8, 1)
+    # In some colormaps, viridis too, a few neighbouring shades round to the same colour, which is harmless.
+    if np.ptp(np.argwhere(codes[:, None] == codes), axis=1).max() > 4:
+        raise ValueError(
+            "`colormap` must have another colour for each level, or a picture cannot be turned back into levels. "
+            f"Received: colormap={name!r} ({len(np.unique(codes))} colours)"
+        )
+    known = np.zeros(1 << 24, np.int16)  # of which the system provides only those pages that are written to
+    known[codes] = 1 + np.arange(256)
+    # Colours are compared by brightness above all, as JPEG keeps it better than hue.
+    weights = np.array([[0.299, 0.587, 0.114], [-0.084, -0.166, 0.25], [0.25, -0.209, -0.041]]).T
+    tree = KDTree(table @ weights)
+    return known, lambda colors: tree.query(colors @ weights)[1]

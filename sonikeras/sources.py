@@ -6,7 +6,6 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
-import unicodedata
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +15,13 @@ import numpy as np
 from sonikeras import builtin, images, sounds
 from sonikeras.config import SonificationConfig, check_choice
 from sonikeras.progress import Progress
+from sonikeras.splits import in_part, near_duplicate_groups, share
 
 STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
 SOURCES = ("builtin",)
+SPLITS = ("train", "validation", "test")
+# From this correlation of their thumbnails on, two images count as near-duplicates.
+_THUMBNAIL, _ALIKE = (32, 32), 0.96
 # The classes of the study, which its data sets have in folders of these names.
 _STUDY_CLASSES = {
     "c4": ("Bus", "Car", "Truck", "motorcycle"),
@@ -85,10 +88,14 @@ def load_examples(
     classes: Sequence[str] | None = None,
     images_per_class: int | None = None,
     stage: str = "image",
+    validation_split: float = 0.0,
+    fold: tuple[int, int] | None = None,
+    group_duplicates: bool = False,
 ) -> Examples:
     """Finds the examples of one split. The arguments are those of `sonikeras.dataset`."""
-    check_choice("split", split, builtin.SPLITS)
+    check_choice("split", split, SPLITS)
     check_choice("stage", stage, STAGES)
+    _check_division(split, validation_split, fold, stage, group_duplicates)
     if images_per_class is not None and (
         not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
     ):
@@ -97,13 +104,77 @@ def load_examples(
             f"image. Received: images_per_class={images_per_class!r}"
         )
     names = class_names(name, data_dir=data_dir, source=source, classes=classes)
+    # A fold is a part of the training part, and so is the validation part.
+    whole = "test" if split == "test" and fold is None else "train"
     if data_dir is not None:
-        return _folder_examples(Path(data_dir), names, split, images_per_class, stage)
-    if stage != "image":
-        raise ValueError(f'The built-in data are images: `stage` must be "image". Received: stage={stage!r}')
-    limit = {} if images_per_class is None else {"images_per_class": images_per_class}
-    pixels, labels, ids = builtin.load(names, split, **limit)
-    return Examples(names, labels, ids, pixels)
+        examples = _folder_examples(Path(data_dir), names, whole, images_per_class, stage)
+    else:
+        if stage != "image":
+            raise ValueError(f'The built-in data are images: `stage` must be "image". Received: stage={stage!r}')
+        limit = {} if images_per_class is None else {"images_per_class": images_per_class}
+        pixels, labels, ids = builtin.load(names, whole, **limit)
+        examples = Examples(names, labels, ids, pixels)
+    if whole == "test" or (fold is None and not validation_split):
+        return examples
+    return _divided(examples, split, validation_split, fold, group_duplicates)
+
+
+def _check_division(
+    split: str, validation_split: float, fold: tuple[int, int] | None, stage: str, group_duplicates: bool
+) -> None:
+    if not isinstance(validation_split, int | float) or not 0 <= validation_split < 1:
+        raise ValueError(
+            "`validation_split` must be a number in 0 <= validation_split < 1. "
+            f"Received: validation_split={validation_split!r}"
+        )
+    if split == "validation" and not validation_split:
+        raise ValueError('`split="validation"` needs `validation_split` above 0. Received: validation_split=0')
+    if fold is not None:
+        whole = len(fold) == 2 and all(isinstance(n, int) for n in fold)
+        if not whole or not 0 <= fold[0] < fold[1] or fold[1] < 2:
+            raise ValueError(f"`fold` must be (i, k) with k >= 2 and 0 <= i < k, or None. Received: fold={fold!r}")
+    if group_duplicates and stage == "audio":
+        raise ValueError(
+            "`group_duplicates` compares images: `stage` must not be 'audio'. Received: group_duplicates=True"
+        )
+
+
+def _divided(
+    examples: Examples, split: str, validation_split: float, fold: tuple[int, int] | None, group_duplicates: bool
+) -> Examples:
+    """The part of the training part that a fold and a validation split leave for `split`."""
+    names = [
+        f"{examples.class_names[label]}/{name}" for label, name in zip(examples.labels, examples.names, strict=True)
+    ]
+    groups = _near_duplicates(examples) if group_duplicates else None
+    chosen = np.ones(len(names), bool)
+    if fold is not None:
+        held_out = in_part(names, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
+        chosen &= held_out == (split == "test")
+    if split != "test" and validation_split:
+        chosen &= in_part(names, 0, validation_split, salt="validation", groups=groups) == (split == "validation")
+    part = examples.select(np.flatnonzero(chosen).tolist())
+    missing = sorted(set(range(len(part.class_names))) - set(part.labels.tolist()))
+    if missing:
+        raise ValueError(
+            f"The hash of the names must put some of each class into the part {split!r}: have more images, or larger "
+            f"parts. Received: none of {[part.class_names[label] for label in missing]}, with fold={fold}, "
+            f"validation_split={validation_split}"
+        )
+    return part
+
+
+def _near_duplicates(examples: Examples) -> np.ndarray:
+    """Groups of near-duplicates among the examples: see `sonikeras.splits.near_duplicate_groups`."""
+    import cv2
+
+    def thumbnail(item: Path | np.ndarray) -> np.ndarray:
+        image = images.read_image(item) if isinstance(item, Path) else item
+        return cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        thumbnails = np.stack(list(pool.map(thumbnail, examples.items)))
+    return near_duplicate_groups(thumbnails, threshold=_ALIKE)
 
 
 def readable(examples: Examples, stage: str, config: str | SonificationConfig = "study") -> tuple[Examples, list[str]]:
@@ -228,10 +299,12 @@ def _folder_examples(
         # Names are unique also on file systems that ignore case: where stems are not, all files keep their endings.
         short = len({file.stem.casefold() for file in files}) == len(files)
         if "" in roots:
-            files = [file for file in files if (_share(file) < 0.2) == (split == "test")]
+            files = [file for file in files if (share(file.name) < 0.2) == (split == "test")]
         if images_per_class is not None:
             test = round(0.2 * images_per_class)
-            files = sorted(files, key=_share)[: test if split == "test" else images_per_class - test]
+            files = sorted(files, key=lambda file: share(file.name))[
+                : test if split == "test" else images_per_class - test
+            ]
         paths += sorted(files)
         labels += [label] * len(files)
         names += [file.stem if short else file.name for file in sorted(files)]
@@ -252,9 +325,3 @@ def _files(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
         for file in folder.iterdir()
         if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
     ]
-
-
-def _share(file: Path) -> float:
-    """A number in 0..1 that a file's name decides: below 0.2 it is a test file, whatever else is in the folder."""
-    name = unicodedata.normalize("NFC", file.name)  # file systems differ in how they write accents
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,9 @@ def fit(
     *,
     epochs: int,
     directory: str | os.PathLike,
+    augment: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None,
+    monitor: str | None = None,
+    patience: int | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     started: float | None = None,
     verbose: str | int = "auto",
@@ -88,43 +91,72 @@ def fit(
     """`model.fit` that a second call with the same folder goes on from, at the last epoch that was finished.
 
     The weights, the optimizer's state, the random generators of dropout and the order of the examples go on as if
-    nothing had happened: an interrupted training gives the same history as an undisturbed one.
+    nothing had happened: an interrupted training gives the same history as an undisturbed one. Where the optimizer
+    keeps an exponential moving average of the weights (`use_ema`), that average is what is validated and what the model
+    has in the end.
 
     Args:
         model: Compiled and built Keras model.
         train: `tf.data.Dataset` of batches of known cardinality, shuffled anew each epoch or not at all.
         validation: `tf.data.Dataset` of batches, or `None`. Defaults to `None`.
         epochs: Integer, number of epochs altogether.
-        directory: Folder for `history.csv` (a row an epoch) and the latest checkpoint.
+        directory: Folder for `history.csv` (a row an epoch), the latest checkpoint and the best.
+        augment: Function of `(step, x, y)` to `(x, y)` for the batches of `train`, as
+            `sonikeras.augmentation.Augmentation`. Defaults to `None`.
+        monitor: String, a column of the history such as `"val_loss"`: the model has in the end the weights of the epoch
+            in which it was lowest. Defaults to `None`: those of the last epoch.
+        patience: Integer, with `monitor`: stop after so many epochs without a lower one. Defaults to `None`.
         callbacks: Further Keras callbacks. They know nothing of interruptions.
         started: Float, the time by `time.monotonic()` from which seconds are counted. Defaults to now.
         verbose: As of `model.fit`. Defaults to `"auto"`.
 
     Returns:
         Dict of lists with a value an epoch: `loss` and the metrics, `val_...`, and `seconds`, the time needed so far.
+
+    Raises:
+        ValueError: The cardinality of `train` is unknown.
+        RuntimeError: The loss or a weight is no longer finite; the message says when, and where the last good
+            checkpoint is.
     """
-    checkpoint = _Checkpoint(Path(directory), time.monotonic() if started is None else started)
+    import tensorflow as tf
+
+    checkpoint = _Checkpoint(
+        Path(directory), time.monotonic() if started is None else started, monitor=monitor, patience=patience
+    )
     # Every iterator draws an order of the examples, also those that Keras makes to build a model, and more. So all is
     # built before, `fit` gets a single endless iterator, and epochs that are done draw their orders here.
     steps = _known_cardinality(train)
     model.optimizer.build(model.trainable_variables)
-    model.test_on_batch(*next(iter(train)))
+    first = next(iter(train))
+    model.test_on_batch(*(first if augment is None else augment(0, *first)))
     model.reset_metrics()
     done = checkpoint.restore(model)
-    for _ in range(done):
-        iter(train)
-    if done < epochs:
+    if done < epochs and not checkpoint.is_over():
+        for _ in range(done):
+            iter(train)
+        batches = train.repeat()
+        if augment is not None:
+            numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(done * steps), batches)
+            batches = numbered.map(lambda step, batch: augment(step, *batch)).prefetch(tf.data.AUTOTUNE)
+        averages = [keras.callbacks.SwapEMAWeights()] if _inner(model.optimizer).use_ema else []
         model.fit(
-            train.repeat(),
+            batches,
             steps_per_epoch=steps,
             validation_data=validation,
             initial_epoch=done,
             epochs=epochs,
-            callbacks=[*callbacks, checkpoint],
+            callbacks=[*averages, *callbacks, checkpoint],
             verbose=verbose,
             shuffle=False,  # the data set's own affair
         )
+    checkpoint.restore(model, checkpoint.best_epoch())
+    _inner(model.optimizer).finalize_variable_values(model.trainable_variables)
     return checkpoint.history
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer itself, inside the one that scales the loss in half precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _known_cardinality(dataset: Any) -> int:
@@ -140,34 +172,57 @@ def _state(model: keras.Model) -> list[Any]:
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Writes `history.csv`, then a checkpoint whose name says how many epochs it has seen.
+    """Writes `history.csv`, then a checkpoint whose name says how many epochs it has seen; and stops what goes wrong.
 
     `keras.callbacks.BackupAndRestore` keeps that number in a second file, so a process killed between the two writes
     would repeat an epoch on weights that have seen it already.
     """
 
-    def __init__(self, directory: Path, started: float) -> None:
+    def __init__(self, directory: Path, started: float, *, monitor: str | None, patience: int | None) -> None:
         super().__init__()
         self.history: dict[str, list[float]] = {}
         self._directory = directory
         self._started = started
+        self._monitor = monitor
+        self._patience = patience
+        self._epoch = 0
 
-    def restore(self, model: keras.Model) -> int:
-        """Loads the latest checkpoint into a model, and tells how many epochs it has seen."""
+    def restore(self, model: keras.Model, epoch: int | None = None) -> int:
+        """Loads the latest checkpoint into a model, or that after `epoch`, and tells how many epochs it has seen."""
         checkpoints = self._checkpoints()
         if not checkpoints:
             return 0
-        done = max(checkpoints)
+        done = max(checkpoints) if epoch is None else epoch
         with np.load(checkpoints[done]) as values:
             for variable, value in zip(_state(model), values.values(), strict=True):
                 variable.assign(value)
-        with open(self._directory / "history.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))[:done]
-        self.history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
-        self._started -= self.history["seconds"][-1]
+        if not self.history:
+            with open(self._directory / "history.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))[:done]
+            self.history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
+            self._started -= self.history["seconds"][-1]
         return done
 
+    def best_epoch(self) -> int | None:
+        """The epoch, counted from 1, in which what is monitored was lowest; `None`, the last, where nothing is."""
+        return int(np.argmin(self.history[self._monitor])) + 1 if self._monitor and self.history else None
+
+    def is_over(self) -> bool:
+        """Whether patience has run out."""
+        best = self.best_epoch()
+        return best is not None and self._patience is not None and len(self.history["loss"]) - best >= self._patience
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if logs and not np.isfinite(logs["loss"]):
+            raise self._error(f"loss={float(logs['loss'])} in epoch {self._epoch}, step {batch + 1}")
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        state = [np.asarray(variable) for variable in _state(self.model)]
+        if not all(np.isfinite(value).all() for value in state):
+            raise self._error(f"weights that are not finite at the end of epoch {self._epoch}")
         for name, value in {**(logs or {}), "seconds": time.monotonic() - self._started}.items():
             self.history.setdefault(name, []).append(float(value))
         with (
@@ -177,11 +232,72 @@ class _Checkpoint(keras.callbacks.Callback):
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history])
             writer.writerows([i + 1, *row] for i, row in enumerate(zip(*self.history.values(), strict=True)))
-        older = self._checkpoints().values()
         with replacing(self._directory / f"checkpoint-{epoch + 1:04d}.npz") as temporary:
-            np.savez(temporary, *(np.asarray(variable) for variable in _state(self.model)))
-        for path in older:
-            path.unlink(missing_ok=True)
+            np.savez(temporary, *state)
+        for done, path in self._checkpoints().items():
+            if done not in (epoch + 1, self.best_epoch()):
+                path.unlink(missing_ok=True)
+        if self.is_over():
+            self.model.stop_training = True
+
+    def _error(self, received: str) -> RuntimeError:
+        checkpoints = self._checkpoints()
+        good = f"is {checkpoints[max(checkpoints)]}" if checkpoints else "does not exist"
+        return RuntimeError(
+            "The loss and the weights must stay finite: a lower learning rate or float32 may help. "
+            f"Received: {received}. The last good checkpoint {good}."
+        )
 
     def _checkpoints(self) -> dict[int, Path]:
         return {int(path.stem.removeprefix("checkpoint-")): path for path in self._directory.glob("checkpoint-*.npz")}
+
+
+@keras.saving.register_keras_serializable("sonikeras")
+class BatchMeanAccuracy(keras.metrics.Mean):
+    """Mean of the batches' accuracies, where a partial last batch weighs as much as a whole one.
+
+    It is what the study's PyTorch notebooks print as the accuracy of an epoch. `"accuracy"` is the true one.
+
+    Args:
+        name: String. Defaults to `"batch_mean_accuracy"`.
+        **kwargs: Arguments of `keras.metrics.Mean`.
+
+    Example:
+        >>> from sonikeras.training import BatchMeanAccuracy
+        >>> metric = BatchMeanAccuracy()
+        >>> metric.update_state([0, 1, 1], [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> metric.update_state([0], [[0.0, 1.0]])
+        >>> float(metric.result())
+        0.5
+    """
+
+    def __init__(self, name: str = "batch_mean_accuracy", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch: integer labels `[batch]` and logits or probabilities `[batch, classes]`."""
+        correct = keras.metrics.sparse_categorical_accuracy(y_true, y_pred)
+        super().update_state(keras.ops.mean(correct))
+
+
+class DiscriminativeAdamW(keras.optimizers.AdamW):
+    """AdamW that trains some weights at a fraction of its learning rate.
+
+    Args:
+        learning_rate: Float or schedule.
+        slow: Variables of the lower rate.
+        factor: Float, their share of the learning rate.
+        **kwargs: Arguments of `keras.optimizers.AdamW`.
+
+    Reference:
+        [Howard and Ruder, 2018](https://arxiv.org/abs/1801.06146), discriminative fine-tuning
+    """
+
+    def __init__(self, learning_rate: Any, *, slow: Iterable[Any], factor: float, **kwargs: Any) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self._slow = {variable.path for variable in slow}
+        self._factor = factor
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        super().update_step(gradient, variable, learning_rate * (self._factor if path in self._slow else 1))

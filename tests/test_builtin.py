@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from sonikeras import builtin
+from sonikeras.splits import near_duplicate_groups
 
 ANIMALS = builtin.CLASSES["c10"]
 DIGITS = tuple(name for name in builtin.CLASSES["c15"] if name.startswith("digit-"))
@@ -141,7 +142,7 @@ def test_groups_join_duplicates_mirror_images_and_chains():
     chain = [other + 0.25 * index * step for index in range(4)]
     assert np.corrcoef(chain[0].ravel(), chain[3].ravel())[0, 1] < 0.9
     images = np.stack([first, *chain, first, first[:, ::-1], 3 * first + 5])
-    assert builtin.near_duplicate_groups(images, threshold=0.9).tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
+    assert near_duplicate_groups(images, threshold=0.9).tolist() == [0, 1, 1, 1, 1, 0, 0, 0]
 
 
 def test_a_group_that_spans_classes_stays_whole_and_overflows_no_test_part():

@@ -52,7 +52,7 @@ def small(head="linear", backbone=TINY, weights=None, **options):
 @pytest.fixture(autouse=True)
 def tiny_network(monkeypatch):
     """A backbone that builds in no time, for what does not depend on the network."""
-    monkeypatch.setitem(models._SPECS, TINY, models.BackboneSpec(TINY, 64, 64, "bicubic", 0.2, build_tiny))
+    monkeypatch.setitem(models._SPECS, TINY, models.BackboneSpec(TINY, 64, 64, "bicubic", 0.2, 0.1, build_tiny))
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +223,56 @@ def test_study_facts():
     assert [each.dropout for each in facts.values()] == [0.2, 0.2, 0.4, 0.5, 0.0, 0.0]
     assert [each.interpolation for each in facts.values()] == ["bicubic"] * 4 + ["bilinear"] * 2
     assert models.spec("resnet150") is models.spec("resnet152")
+
+
+def trained(model):
+    return {variable.path for variable in model.trainable_variables}
+
+
+def test_batch_norm_modes():
+    """Which weights are trained, and what a step of training leaves of the moving averages."""
+    x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+
+    def moved(**options):
+        model = models.classifier("efficientnet_lite0", 2, weights=None, image_size=64, **options)
+        before = [np.array(v) for v in model.variables if "moving" in v.path]
+        model(x, training=True)
+        after = [np.array(v) for v in model.variables if "moving" in v.path]
+        changed = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+        assert all(changed) or not any(changed)
+        return changed[0], {path.split("/")[-1] for path in trained(model)}
+
+    assert moved(freeze=True) == (False, {"kernel", "bias"})
+    assert moved(freeze=True, batch_norm="inference") == (False, {"kernel", "bias"})
+    assert moved(freeze=True, batch_norm="training") == (True, {"kernel", "bias"})
+    assert moved(batch_norm="inference") == (False, {"kernel", "bias"})
+    assert moved(batch_norm="training") == moved() == (True, {"kernel", "bias", "gamma", "beta"})
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_b0", "resnet50"])
+def test_last_stages_can_be_unfrozen(name):
+    model = models.classifier(name, 2, weights=None, image_size=64, freeze=True)
+    backbone = model.get_layer("backbone")
+    head, sets = trained(model), []
+    for stages in (1, 2, 5):
+        models.unfreeze(backbone, stages=stages, batch_norm=False)
+        sets.append(trained(model))
+        assert not any(path.endswith(("gamma", "beta")) for path in sets[-1])
+    assert head < sets[0] < sets[1] < sets[2]
+    kernels = {path for path in (v.path for v in backbone.variables) if path.endswith("kernel")}
+    assert kernels <= sets[2]
+    models.unfreeze(backbone, stages=5, batch_norm=True)
+    assert any(path.endswith("gamma") for path in trained(model))
+
+
+def test_average_over_flips(tmp_path):
+    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    model = models.classifier("efficientnet_lite0", 3, weights=None, image_size=64)
+    both = models.averaged_over_flips(model)
+    expected = (model(x).numpy() + model(x[:, :, ::-1]).numpy()) / 2
+    np.testing.assert_allclose(both(x), expected, atol=1e-5)
+    both.save(tmp_path / "model.keras")
+    np.testing.assert_allclose(keras.models.load_model(tmp_path / "model.keras")(x), expected, atol=1e-5)
 
 
 def test_default_size_and_promised_call():
@@ -452,8 +502,8 @@ def test_foreign_weights(published_b0, tmp_path):
         ({"weights": "x.onnx"}, "Received: weights='x.onnx'"),
         ({"weights": 7}, "Received: weights=7"),
         (
-            {"backbone": "resnet50", "weights": "x.pth"},
-            r"\['.keras', '.weights.h5', '.h5'\]. Received: weights='x.pth'",
+            {"backbone": "resnet50", "weights": "x.pt"},
+            r"'.h5', '.pth'\]. Received: weights='x.pt'",
         ),
     ],
 )

@@ -62,7 +62,8 @@ def test_hyper_parameters_are_the_studys(name):
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.seed) == (25, 32, 1e-3, 42)
     assert (recipe.image_size, recipe.shorter_side) == (spec.image_size, spec.resize)
     assert (recipe.interpolation, recipe.dropout) == (spec.interpolation, spec.dropout)
-    assert recipe.weights == "imagenet" and recipe.engine == "librosa" and not recipe.fine_tune
+    assert recipe.weights == "imagenet" and recipe.engine == "librosa" and recipe.fine_tuning is None
+    assert recipe.batch_norm == "training" and recipe.validation_split == 0 and not recipe.flips
 
 
 def test_quickstart_uses_the_weights_that_are_installed():
@@ -77,13 +78,87 @@ def test_quickstart_uses_the_weights_that_are_installed():
     assert again.loss == pytest.approx(report["loss"], rel=1e-4)
 
 
-def test_fine_tuning_trains_the_whole_network():
-    folder = start("quickstart", "--smoke", "--fine-tune", "--network", "efficientnet_lite0", "--head", "mlp")
+def test_fine_tuning_trains_the_last_stages():
+    options = ["--tune-stages", "1", "--head", "mlp", "--network", "efficientnet_lite0"]
+    folder = start("quickstart", "--smoke", "--fine-tune", *options)
     check(folder, ["cat", "dog"])
     model = keras.models.load_model(folder / "model.keras")
     fresh = models.classifier("efficientnet_lite0", 2)
-    kernel = [m.get_layer("backbone").get_layer("stem_conv").get_weights()[0] for m in (model, fresh)]
-    assert not np.array_equal(*kernel)
+    for layer, same in (("stem_conv", True), ("top_conv", False)):
+        kernels = [m.get_layer("backbone").get_layer(layer).get_weights()[0] for m in (model, fresh)]
+        assert np.array_equal(*kernels) == same
+
+
+def test_best_recipe(tmp_path):
+    """Validation part, both orientations, head and network one after the other; what is saved is what is reported."""
+    folder = start("best", "--smoke", "--images-per-class", "40")
+    report, run = check(folder, ["cat", "dog"])
+    assert run["recipe"]["fine_tuning"]["epochs"] == 1 and len(report["history"]["loss"]) == 3
+    assert (folder / "fine_tuning" / "history.csv").exists()
+    seconds = report["history"]["seconds"]
+    assert seconds == sorted(seconds)
+    assert {path.name for path in (folder / "features").iterdir()} == {"train", "train-mirrored", "validation", "test"}
+    test = sonikeras.dataset("c2", split="test", images_per_class=40, config="matched")
+    again = sonikeras.evaluate(keras.models.load_model(folder / "model.keras"), test)
+    np.testing.assert_array_equal(again.confusion_matrix, report["confusion_matrix"])
+    first = (folder / "fine_tuning" / "history.csv").read_text()
+    recipe, doc = load("best")  # the same seed gives the same history to the last digit
+    experiments.main(recipe, doc, ["--smoke", "--images-per-class", "40", "--out", "again"])
+    second = Path("again/fine_tuning/history.csv").read_text()
+    assert [line.split(",")[:-1] for line in first.splitlines()] == [
+        line.split(",")[:-1] for line in second.splitlines()
+    ]
+
+
+def test_study_recipe_with_inference_statistics_caches_features():
+    options = ["--smoke", "--network", "efficientnet_lite0", "--fold", "1/2", "--images-per-class", "20"]
+    folder = start("efficientnet_b0", *options, "--batch-norm", "inference")
+    _, run = check(folder, ["cat", "dog"])
+    assert (folder / "features").is_dir() and run["recipe"]["fold"] == [1, 2]
+
+
+def test_frozen_features_change_nothing():
+    """The head trained on features of the frozen network has the losses of the same head trained behind it."""
+    import dataclasses
+
+    recipe = dataclasses.replace(
+        load("quickstart")[0], data="c2", images_per_class=20, epochs=3, dropout=0.0, image_size=96
+    )
+    cached = experiments.run(recipe, "cached").history["loss"]
+    keras.utils.set_random_seed(recipe.seed)
+    model = models.classifier("efficientnet_lite0", 2, image_size=96, dropout=0.0, freeze=True)
+    model.compile(
+        keras.optimizers.Adam(1e-3, epsilon=1e-8), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    train = recipe.dataset("train", shuffle=False, batch_size=None)
+    order = recipe.dataset("train", shuffle=False)  # examples in the order that the features are shuffled from
+    assert order.class_names == train.class_names
+    shuffled = train.shuffle(len(train.examples), seed=recipe.seed, reshuffle_each_iteration=True).batch(32)
+    uncached = experiments.fit(model, shuffled, epochs=3, directory="uncached", verbose=0)["loss"]
+    np.testing.assert_allclose(uncached, cached, rtol=1e-4)
+
+
+def test_gradient_accumulation_precision_and_xla():
+    options = ["--smoke", "--weights", "none", "--network", "efficientnet_lite0", "--epochs", "1"]
+    for extra in (
+        ["--gradient-accumulation", "4", "--batch-size", "8"],
+        ["--precision", "mixed_bfloat16"],
+        ["--jit"],
+    ):
+        recipe, doc = load("efficientnet_b0")
+        experiments.main(recipe, doc, [*options, *extra, "--out", f"run{extra[0]}"])
+        check(Path(f"run{extra[0]}"), ["cat", "dog"])
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_mirrored_strategy():
+    """One device here: what differs from a run without a strategy is nothing but the way."""
+    options = ["--smoke", "--network", "efficientnet_lite0", "--batch-norm", "inference"]
+    recipe, doc = load("efficientnet_b0")
+    for name, extra in (("plain", []), ("mirrored", ["--strategy", "mirrored"])):
+        experiments.main(recipe, doc, [*options, *extra, "--out", name])
+    histories = [json.loads((Path(name) / "report.json").read_text())["history"] for name in ("plain", "mirrored")]
+    np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-4)
 
 
 def test_run_folder_of_another_recipe_is_refused():
@@ -114,9 +189,21 @@ def test_changed_data_are_noticed_and_bad_files_are_named(image_folder):
         experiments.main(recipe, doc, [*options, "--out", "run3", "--on-error", "skip"])
 
 
-@pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": -1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": -1},
+        {"gradient_accumulation": 3},
+        {"flips": True, "batch_norm": "training"},
+        {"batch_norm": "frozen"},
+        {"precision": "float8"},
+        {"strategy": "horovod"},
+    ],
+)
 def test_recipe_is_validated(changes):
-    with pytest.raises(ValueError, match="must be .*Received: "):
+    with pytest.raises(ValueError, match="Received: "):
         experiments.Recipe(network="efficientnet_lite0", **changes)
 
 
@@ -142,11 +229,22 @@ def test_pictures_of_the_study():
         (["--data-dir", "nowhere"], "`data_dir` must be a folder"),
         (["--weights", "nowhere.h5"], "nowhere.h5"),
         (["--images-per-class", "1"], "`images_per_class` must be an integer of at least 5"),
+        (["--weights", "hostile.pth"], "must be a file of the weights"),
+        (["--strategy", "multiworker"], "TF_CONFIG"),
+        (["--tune-mask", "2", "--fine-tune"], "`mask` must be in 0 <= mask < 1. Received: mask=2"),
+        (["--fold", "9/2"], "`fold` must be"),
     ],
 )
 def test_errors_are_one_line(options, message):
+    Path("hostile.pth").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
     with pytest.raises(SystemExit, match=message):
         start("quickstart", "--smoke", *options)
+    assert not Path("hacked").exists()
+
+
+def test_nan_stops_with_one_line():
+    with pytest.raises(SystemExit, match=r"^error: The loss and the weights must stay finite.*in epoch \d+, step"):
+        start("quickstart", "--smoke", "--learning-rate", "1e38", "--epochs", "5")
 
 
 def test_without_a_network_the_choices_are_named(monkeypatch):

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sonikeras.training import extract_features, feature_dataset, fit
+from sonikeras.augmentation import Augmentation
+from sonikeras.training import (
+    BatchMeanAccuracy,
+    DiscriminativeAdamW,
+    extract_features,
+    feature_dataset,
+    fit,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 8)).astype(np.float32)
@@ -108,6 +115,153 @@ def test_data_set_from_disk_goes_on_in_the_same_order(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "b", [StopAt(2)])
     assert run(tmp_path / "b") == run(tmp_path / "a")
+
+
+def fine_tune(directory, callbacks=(), epochs=8, **options):
+    """A small model with everything that fine-tuning uses: augmentation, moving average, two rates, patience."""
+    keras.utils.set_random_seed(1)
+    pictures = np.random.default_rng(5).uniform(0, 255, (40, 16, 16, 3)).astype(np.float32)
+    labels = (pictures.mean(axis=(1, 2, 3)) > np.median(pictures.mean(axis=(1, 2, 3)))).astype(np.int32)
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3, name="slow"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, name="fast"),
+        ]
+    )
+    model.compile(
+        DiscriminativeAdamW(
+            keras.optimizers.schedules.CosineDecay(0.0, 20, warmup_target=1e-2, warmup_steps=4),
+            slow=model.get_layer("slow").trainable_variables,
+            factor=0.1,
+            use_ema=True,
+            ema_momentum=0.8,
+        ),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        metrics=["accuracy"],
+    )
+    train = tf.data.Dataset.from_tensor_slices((pictures[:30], labels[:30])).shuffle(30, seed=2).batch(8)
+    held = tf.data.Dataset.from_tensor_slices((pictures[30:], np.eye(2, dtype="float32")[labels[30:]])).batch(8)
+    options = {"monitor": "val_loss", "patience": 3} | options
+    augment = Augmentation(2, shift=0.1, mask=0.2, mixup=0.2, seed=3)
+    history = fit(
+        model,
+        train,
+        held,
+        epochs=epochs,
+        directory=directory,
+        augment=augment,
+        callbacks=callbacks,
+        verbose=0,
+        **options,
+    )
+    return model, held, {name: values for name, values in history.items() if name != "seconds"}
+
+
+def test_interrupted_fine_tuning_ends_like_an_undisturbed_one(tmp_path):
+    model, _, history = fine_tune(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(tmp_path / "b", [StopAt(2)])
+    again, _, history_again = fine_tune(tmp_path / "b")
+    assert history_again == history
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_best_epoch_and_the_moving_average_are_what_counts(tmp_path):
+    model, held, history = fine_tune(tmp_path)
+    best = int(np.argmin(history["val_loss"]))
+    loss, accuracy = model.evaluate(held, verbose=0)
+    assert loss == pytest.approx(history["val_loss"][best], rel=1e-5)
+    assert accuracy == pytest.approx(history["val_accuracy"][best])
+    kept = {int(path.stem[-4:]) for path in tmp_path.glob("checkpoint-*")}
+    assert kept == {best + 1, len(history["loss"])}
+
+
+def test_patience_ends_a_training_for_good(tmp_path):
+    _, _, history = fine_tune(tmp_path, epochs=40, patience=2)
+    best = int(np.argmin(history["val_loss"]))
+    assert len(history["loss"]) == best + 3 < 40
+    assert fine_tune(tmp_path, epochs=40, patience=2)[2] == history
+
+
+def test_without_monitor_the_last_epoch_counts(tmp_path):
+    model, held, history = fine_tune(tmp_path, epochs=5, monitor=None)
+    assert model.evaluate(held, verbose=0)[0] == pytest.approx(history["val_loss"][-1], rel=1e-5)
+
+
+def test_slow_variables_move_by_their_share():
+    """Adam's first step is the learning rate whatever the gradient."""
+    slow, fast = keras.Variable(np.ones(3, "float32")), keras.Variable(np.ones(3, "float32"))
+    optimizer = DiscriminativeAdamW(0.1, slow=[slow], factor=0.2, weight_decay=0.0)
+    optimizer.apply([keras.ops.ones(3), keras.ops.ones(3)], [slow, fast])
+    np.testing.assert_allclose(1 - np.asarray(slow), 0.02, rtol=1e-4)
+    np.testing.assert_allclose(1 - np.asarray(fast), 0.1, rtol=1e-4)
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight infinite in one step of one epoch."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (2, self.step):
+            kernel = self.model.layers[-1].kernel  # an earlier one would hide behind a rectifier, which makes NaN zero
+            kernel.assign(kernel * np.inf)
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_where(tmp_path):
+    with pytest.raises(RuntimeError, match=r"(?s)must stay finite.*loss=nan in epoch 3, step 3.*checkpoint-0002\.npz"):
+        train(tmp_path, [Poison(1)])
+    good = train(tmp_path, epochs=2)[1]
+    assert len(good["loss"]) == 2 and np.isfinite(good["loss"]).all()
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    with pytest.raises(RuntimeError, match=r"(?s)not finite at the end of epoch 3.*checkpoint-0002\.npz"):
+        train(tmp_path, [Poison(3)])
+    assert len(rows(tmp_path)) == 2
+
+
+def test_nan_at_the_very_start_has_no_checkpoint(tmp_path):
+    bad = np.where(np.arange(50)[:, None] == 20, np.nan, X).astype("float32")
+    with pytest.raises(RuntimeError, match=r"in epoch 1, step \d.*checkpoint does not exist"):
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        fit(model, feature_dataset(bad, Y, batch_size=16), epochs=2, directory=tmp_path, verbose=0)
+
+
+def test_mean_of_batch_accuracies_is_the_studys():
+    metric = BatchMeanAccuracy()
+    logits = np.eye(2)[[0, 0, 1, 1, 0]]
+    metric.update_state(np.array([0, 0, 0, 0]), logits[:4])
+    metric.update_state(np.array([0]), logits[4:])
+    assert float(metric.result()) == 0.75  # of all five examples 0.6 are right
+
+
+def test_gradient_accumulation_is_a_larger_batch(tmp_path):
+    """Two batches of 10 make a step of 20; without dropout and in the same order nothing else differs."""
+
+    def weights(batch_size, **options):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        model.compile(
+            keras.optimizers.Adam(1e-2, **options), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        data = feature_dataset(X[:40], Y[:40], batch_size=batch_size)
+        fit(model, data, epochs=3, directory=tmp_path / str(batch_size), verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(weights(20), weights(10, gradient_accumulation_steps=2), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 class CountedBackbone:

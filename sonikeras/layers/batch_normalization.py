@@ -56,15 +56,24 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None:
             raise ValueError(f"`mask` must be None: PyTorch's rules have no such thing. Received: mask={mask}")
-        x = ops.cast(inputs, "float32")  # sums of squares overflow in half precision
-        mean, variance = self.moving_mean, self.moving_variance
+        dtype = keras.backend.result_type(inputs.dtype, "float32")  # sums of squares overflow in half precision
+        x, moving_mean, moving_variance = (
+            ops.cast(value, dtype) for value in (inputs, self.moving_mean, self.moving_variance)
+        )
+        gamma, beta = (None if value is None else ops.cast(value, dtype) for value in (self.gamma, self.beta))
         if training:
-            mean, variance = ops.moments(x, self._reduction_axes)
-            count = ops.cast(ops.size(x) // x.shape[self.axis], "float32")
+            # Sums as products with ones: TensorFlow's reductions take twice as long on a CPU.
+            values = ops.reshape(ops.moveaxis(x, self.axis, -1), (-1, x.shape[self.axis]))
+            ones = ops.ones_like(ops.transpose(values[:, :1]))
+            count = ops.sum(ones)
+            mean = ops.matmul(ones, values)[0] / count
+            variance = ops.matmul(ones, ops.square(values - mean))[0] / count
             unbiased = variance * (count / ops.maximum(count - 1, 1))
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-                moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+            self.moving_mean.assign(moving_mean * self.momentum + mean * (1 - self.momentum))
+            self.moving_variance.assign(moving_variance * self.momentum + unbiased * (1 - self.momentum))
+        else:
+            mean, variance = moving_mean, moving_variance
         normalized = ops.batch_normalization(
-            x, mean, variance, axis=self.axis, offset=self.beta, scale=self.gamma, epsilon=self.epsilon
+            x, mean, variance, axis=self.axis, offset=beta, scale=gamma, epsilon=self.epsilon
         )
         return ops.cast(normalized, self.compute_dtype)
