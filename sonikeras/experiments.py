@@ -297,7 +297,7 @@ class _Run:
             tuned["seconds"] = [before + seconds for seconds in tuned["seconds"]]
             history = {name: [*values, *tuned[name]] for name, values in history.items() if name in tuned}
         _write_samples(recipe, self._data["test"].examples, directory / "samples")
-        model = models.averaged_over_flips(self._model) if recipe.flips else models.uncompiled(self._model)
+        model = models.averaged_over_flips(self._model) if recipe.flips else self._model
         with replacing(directory / "model.keras") as temporary:
             model.save(temporary)
         report = evaluate(model, self._data["test"], history=history, seconds=history["seconds"][-1])
@@ -334,6 +334,7 @@ class _Run:
 
     def _fit_head(self, model: keras.Model, train: Any, validation: Any) -> dict[str, list[float]]:
         recipe = self._recipe
+        model = models.uncompiled(model)
         model.compile(
             # PyTorch's epsilon, which the study used, is a tenth of Keras'.
             optimizer=keras.optimizers.Adam(recipe.learning_rate, epsilon=1e-8, **self._accumulation()),
@@ -344,7 +345,7 @@ class _Run:
         return self._fit(model, train, validation, epochs=recipe.epochs, directory=self._directory)
 
     def _fine_tune(self, tuning: FineTuning) -> dict[str, list[float]]:
-        recipe, model, classes = self._recipe, self._model, len(self._class_names)
+        recipe, model, classes = self._recipe, models.uncompiled(self._model), len(self._class_names)
         backbone, head = (model.get_layer(name) for name in ("backbone", "head"))
         models.unfreeze(backbone, stages=tuning.stages, batch_norm=recipe.batch_norm == "training")
         train = recipe.dataset("train", batch_size=tuning.batch_size // recipe.gradient_accumulation)

@@ -251,7 +251,8 @@ def classifier(
             `spec(backbone).dropout`.
         pooling: `"avg"` or `"max"` over the feature map, `None` for no pooling, or `"auto"`: `None` for the head
             `"attention"` and `"avg"` for every other one. Defaults to `"auto"`.
-        freeze: Boolean, whether the backbone is not trained. Defaults to `False`.
+        freeze: Boolean, whether the backbone is not trained. Its stochastic depth, where it has one, drops blocks in
+            `fit` all the same, as in PyTorch. Defaults to `False`.
         batch_norm: String or `None`, the backbone's batch normalisation while it trains. `"training"`, as a PyTorch
             network in `train()` mode, whether frozen or not: with the batch's statistics, and moving averages that go
             on (`sonikeras.layers.TorchBatchNormalization`). `"inference"`: with the moving averages, none of it
@@ -499,12 +500,12 @@ def averaged_over_flips(model: keras.Model) -> keras.Model:
 
 
 def uncompiled(model: keras.Model) -> keras.Model:
-    """The same layers as a model that knows nothing of optimizer, loss and metrics: what others load.
+    """The same layers as a model of their own. Compile it, and what is saved of `model` knows nothing of the training.
 
     Args:
-        model: Functional Keras model. It is shared, not copied.
+        model: Functional Keras model. Its layers are shared, not copied.
 
     Returns:
-        `keras.Model`.
+        `keras.Model`, not compiled.
     """
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
