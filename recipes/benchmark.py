@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import functools
 import importlib.util
 import json
@@ -40,6 +41,15 @@ SEARCHES: dict[str, tuple[str, dict[str, Any]]] = {
     "numba, L-BFGS, 128 rounds": ("numba", {"algorithm": "lbfgs", "iterations": 128}),
     "numba, structured start": ("numba", {"algorithm": "lbfgs", "iterations": 8, "initial_phase": "structured"}),
 }
+# Network: examples of a batch, and how many of them make a step of the study's 32.
+STEPS = {
+    "efficientnet_lite0": (32, 1),
+    "efficientnet_b0": (32, 1),
+    "efficientnet_b5": (8, 4),
+    "efficientnet_b7": (4, 8),
+    "resnet50": (32, 1),
+    "resnet152": (32, 1),
+}
 LOSSLESS = "lossless (MDCT), from the image"
 TORCH = "torch, study"
 
@@ -60,6 +70,12 @@ def main() -> None:
     results["spectrogram"] = run(options, "spectrogram", cores=1)
     results["pipeline"] = run(options, "pipeline", cores=os.cpu_count())
     few, many = (40, 80) if options.smoke else (800, 8000)
+    results["frozen features"] = run(options, "frozen-features", cores=os.cpu_count())
+    steps = {"efficientnet_lite0": (32, 1)} if options.smoke else STEPS
+    results["steps"] = {
+        name: run(options, "step", name, str(batch), str(batches), cores=os.cpu_count())
+        for name, (batch, batches) in steps.items()
+    }
     results["pipeline memory"] = {n: run(options, "pipeline-memory", str(n), cores=os.cpu_count()) for n in (few, many)}
     text = tables(results)
     print(text)
@@ -341,12 +357,84 @@ def pipeline_memory(count: str, options: argparse.Namespace) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+# Training ------------------------------------------------------------------------------------------------------------
+
+
+def frozen_features(options: argparse.Namespace) -> dict[str, float]:
+    """Seconds for 25 epochs of the quickstart's head: on features computed once, and with the network in each epoch.
+
+    Sounds are in the cache for both. Of the second way one epoch is measured, after another, and taken 25 times.
+    """
+    limit_threads()
+    import keras
+
+    import sonikeras
+    from sonikeras import training
+
+    epochs, per_class = 25, 5 if options.smoke else 100
+    parts = [sonikeras.dataset("c10", split=s, images_per_class=per_class, shuffle=False) for s in ("train", "test")]
+    for part in parts:
+        for _ in part:  # fills the cache
+            pass
+    model = sonikeras.models.classifier("efficientnet_lite0", 10, freeze=True)
+    backbone, head = model.get_layer("backbone"), model.get_layer("head")
+
+    def compiled_copy(model: keras.Model) -> keras.Model:
+        model = sonikeras.models.uncompiled(model)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), loss, metrics=["accuracy"])
+        return model
+
+    whole = compiled_copy(model)
+    backbone.predict_on_batch(np.zeros((32, 224, 224, 3), np.float32))
+    seconds = []
+    for _ in range(2):  # the first compiles
+        start = time.perf_counter()
+        whole.fit(parts[0], validation_data=parts[1], verbose=0)
+        seconds.append(time.perf_counter() - start)
+    with tempfile.TemporaryDirectory() as directory, open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+        start = time.perf_counter()
+        train, test = (
+            training.feature_dataset(*training.extract_features(backbone, part, f"{directory}/{i}"))
+            for i, part in enumerate(parts)
+        )
+        training.fit(compiled_copy(head), train, test, epochs=epochs, directory=directory, verbose=0)
+        cached = time.perf_counter() - start
+    return {"with the network": epochs * seconds[-1], "on features": cached, "ratio": epochs * seconds[-1] / cached}
+
+
+def step(name: str, batch: str, batches: str, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of a step of the study's recipe and the process' peak in MiB: frozen network, training mode, new head."""
+    limit_threads()
+    import keras
+
+    from sonikeras import models
+
+    size, count, accumulated = models.spec(name).image_size, int(batch), int(batches)
+    model = models.classifier(name, 10, weights=None, freeze=True, batch_norm="training")
+    options_of_adam = {"gradient_accumulation_steps": accumulated} if accumulated > 1 else {}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8, **options_of_adam), loss)
+    pictures = np.random.default_rng(0).uniform(0, 255, (count, size, size, 3)).astype(np.float32)
+    labels = np.arange(count) % 10
+    model.train_on_batch(pictures, labels)  # compiles
+    seconds = []
+    for _ in range(1 if options.smoke else 3):
+        start = time.perf_counter()
+        model.train_on_batch(pictures, labels)
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"image_size": size, "batch": count, "seconds": accumulated * float(np.median(seconds)), "MiB": peak}
+
+
 PARTS: dict[str, Callable[..., Any]] = {
     "engines": engines,
     "memory": memory,
     "spectrogram": spectrogram,
     "pipeline": pipeline,
     "pipeline-memory": pipeline_memory,
+    "frozen-features": frozen_features,
+    "step": step,
 }
 
 # The report ----------------------------------------------------------------------------------------------------------
@@ -393,6 +481,16 @@ def tables(results: dict[str, Any]) -> str:
         ),
         f'\n### `dataset("c10")`, {count} cores\n',
         table(["", "a second"], [[name, f"{value:.0f}"] for name, value in results["pipeline"].items()]),
+        f"\n### 25 epochs of the head, EfficientNet-Lite0, {count} cores\n",
+        table(["", "s"], [[name, f"{value:.1f}"] for name, value in results["frozen features"].items()]),
+        f"\n### A step of the study's recipe, 32 pictures, {count} cores\n",
+        table(
+            ["", "pictures", "batch", "s", "MiB"],
+            [
+                [name, f"{row['image_size']}", f"{row['batch']}", f"{row['seconds']:.1f}", f"{row['MiB']:.0f}"]
+                for name, row in results["steps"].items()
+            ],
+        ),
         "\n### Peak memory of the pipeline\n",
         table(["images", "MiB"], [[str(n), f"{value:.0f}"] for n, value in results["pipeline memory"].items()]),
     ]

@@ -22,6 +22,8 @@ def test_benchmark(tmp_path):
         assert all(row["milliseconds"] > 0 and 0.5 < row["ssim"] <= 1 for row in rows.values())
     assert figures["spectrogram"]["sonikeras.layers.Spectrogram"]["largest difference"] < 0.01
     assert all(value > 0 for value in figures["pipeline"].values())
+    assert figures["frozen features"]["ratio"] > 1
+    assert figures["steps"]["efficientnet_lite0"]["MiB"] > 100
     text = (tmp_path / "benchmark.md").read_text()
     assert text in result.stdout and "| numba, matched |" in text
     assert (tmp_path / "speed_quality.png").stat().st_size > 10_000
