@@ -123,8 +123,7 @@ class Recipe:
         gradient_accumulation: So many smaller batches make a batch: memory is that of one of them.
         precision: Keras' policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
         jit: Whether training steps are compiled by XLA.
-        strategy: `"mirrored"` (all GPUs of a machine), `"multiworker"` (machines, by the environment's `TF_CONFIG`) or
-            `None`.
+        strategy: `"mirrored"`: all GPUs of the machine, by `tf.distribute`; or `None`.
         tensorboard: Whether logs for TensorBoard are written.
         seed: Of weights, order, dropout and sounds.
         on_error: `"raise"`, or `"skip"`: files that cannot be read are left out, with a warning.
@@ -236,18 +235,7 @@ def _mirrored() -> Any:
     return tf.distribute.MirroredStrategy()
 
 
-def _multiworker() -> Any:
-    import tensorflow as tf
-
-    if "TF_CONFIG" not in os.environ:
-        raise ValueError(
-            "`strategy='multiworker'` reads the machines and this one's place among them from the environment variable "
-            "TF_CONFIG, see tf.distribute.MultiWorkerMirroredStrategy. Received: no TF_CONFIG"
-        )
-    return tf.distribute.MultiWorkerMirroredStrategy()
-
-
-STRATEGIES: dict[str, Callable[[], Any]] = {"mirrored": _mirrored, "multiworker": _multiworker}
+STRATEGIES: dict[str, Callable[[], Any]] = {"mirrored": _mirrored}
 
 
 class _Run:

@@ -255,7 +255,10 @@ def evaluate(
             raise ValueError(
                 f"Argument `dataset` must yield pairs `(inputs, labels)`. Received: an element of type {type(batch)}"
             )
-        outputs = _checked_outputs(model.predict_on_batch(batch[0]), len(names), from_logits=from_logits)
+        predicted = model.predict_on_batch(batch[0])
+        if getattr(model, "distribute_strategy", None) is not None:  # each replica gives a copy
+            predicted = predicted[: len(batch[0])]
+        outputs = _checked_outputs(predicted, len(names), from_logits=from_logits)
         labels = _checked_labels(batch[1], len(outputs), len(names))
         all_outputs.append(outputs)
         all_labels.append(labels)
