@@ -49,19 +49,20 @@ class Augmentation:
         mixup: float = 0.0,
         seed: int = 0,
     ) -> None:
-        layers = keras.layers
+        layers, dtype = keras.layers, "float32"  # also where the network computes in half precision
         self._num_classes = num_classes
         self._seed = seed
         self._moves: list[Any] = []
         if flip:
-            self._moves.append(layers.RandomFlip("horizontal"))
+            self._moves.append(layers.RandomFlip("horizontal", dtype=dtype))
         if shift:
-            self._moves.append(layers.RandomTranslation(shift, shift, fill_mode="reflect"))
+            self._moves.append(layers.RandomTranslation(shift, shift, fill_mode="reflect", dtype=dtype))
         if zoom:
-            self._moves.append(layers.RandomZoom((-zoom, zoom), (-zoom, zoom), fill_mode="reflect"))
+            self._moves.append(layers.RandomZoom((-zoom, zoom), (-zoom, zoom), fill_mode="reflect", dtype=dtype))
         # The layer draws an area, of which each side is the square root.
-        self._mask = layers.RandomErasing((1.0, 1.0), scale=(0, mask**2), fill_value=0.0) if mask else None
-        self._mixup = layers.MixUp(alpha=mixup) if mixup else None
+        erasing = {"scale": (0, mask**2), "fill_value": 0.0, "dtype": dtype}
+        self._mask = layers.RandomErasing((1.0, 1.0), **erasing) if mask else None
+        self._mixup = layers.MixUp(alpha=mixup, dtype=dtype) if mixup else None
 
     def __call__(self, step: Any, pictures: Any, labels: Any) -> tuple[Any, Any]:
         """Changes a batch.
@@ -84,7 +85,7 @@ class Augmentation:
             # The rows and columns of an erased rectangle, erased from edge to edge.
             erased = self._mask(ops.ones_like(pictures[..., :1]), training=True)
             pictures = pictures * ops.min(erased, axis=1, keepdims=True) * ops.min(erased, axis=2, keepdims=True)
-        labels = ops.one_hot(labels, self._num_classes)
+        labels = ops.one_hot(labels, self._num_classes, dtype="float32")
         if self._mixup is not None:
             mixed = self._mixup({"images": pictures, "labels": labels}, training=True)
             pictures, labels = mixed["images"], mixed["labels"]

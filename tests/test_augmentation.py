@@ -1,6 +1,8 @@
 """Augmentation: decided by seed and step, and each change is the one that its name says."""
 
+import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from sonikeras.augmentation import Augmentation
@@ -66,7 +68,14 @@ def test_mixup_mixes_pictures_and_labels_alike():
         assert min(errors) < 0.1
 
 
-def test_shapes_and_ranges():
-    for x, y in steps(0, 2, **ALL):
-        assert x.shape == PICTURES.shape and y.shape == (8, 3) and x.dtype == np.float32
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_shapes_and_ranges(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        results = steps(0, 2, **ALL)
+    finally:
+        keras.config.set_dtype_policy(before)
+    for x, y in results:
+        assert x.shape == PICTURES.shape and y.shape == (8, 3) and x.dtype == y.dtype == np.float32
         assert x.min() >= 0 and x.max() <= 256
