@@ -75,10 +75,10 @@ class Augmentation:
         Returns:
             `(pictures, labels)`: of the same shape, and float32 `[batch, num_classes]`.
         """
-        for layer in (*self._moves, self._mask, self._mixup):
-            if layer is not None:
-                state = layer.generator.state
-                state.assign(ops.cast(ops.stack([self._seed, ops.cast(step, "int64") * 256]), state.dtype))
+        for number, layer in enumerate((*self._moves, self._mask, self._mixup)):
+            if layer is not None:  # each has numbers of its own: 16 draws a layer are more than any makes
+                state, draws = layer.generator.state, ops.cast(step, "int64") * 256 + 16 * number
+                state.assign(ops.cast(ops.stack([self._seed, draws]), state.dtype))
         for layer in self._moves:
             pictures = layer(pictures, training=True)
         if self._mask is not None:

@@ -246,11 +246,8 @@ class _Run:
         self._recipe = recipe
         self._directory = directory
         self._verbose: Any = "auto" if sys.stdout.isatty() else 2
-        self._callbacks: list[keras.callbacks.Callback] = []
-        if recipe.tensorboard:
-            if importlib.util.find_spec("tensorboard") is None:
-                raise ImportError("`tensorboard=True` needs the package: `pip install tensorboard`.")
-            self._callbacks.append(keras.callbacks.TensorBoard(directory / "tensorboard"))
+        if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("`tensorboard=True` needs the package: `pip install tensorboard`.")
         keras.utils.set_random_seed(recipe.seed)
         splits = ("train", "validation", "test") if recipe.validation_split else ("train", "test")
         self._data = {split: recipe.dataset(split, shuffle=False) for split in splits}
@@ -338,7 +335,12 @@ class _Run:
         models.unfreeze(backbone, stages=tuning.stages, batch_norm=recipe.batch_norm == "training")
         train = recipe.dataset("train", batch_size=tuning.batch_size // recipe.gradient_accumulation)
         steps = int(train.cardinality()) * tuning.epochs // recipe.gradient_accumulation
-        warm_up = round(tuning.warm_up * steps)
+        if steps < 1:
+            raise ValueError(
+                "`gradient_accumulation` must leave fine-tuning a step. "
+                f"Received: gradient_accumulation={recipe.gradient_accumulation}, {int(train.cardinality())} batches"
+            )
+        warm_up = min(round(tuning.warm_up * steps), steps - 1)
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warm_up else tuning.head_learning_rate,
             steps - warm_up,
@@ -351,7 +353,8 @@ class _Run:
             factor=tuning.learning_rate / tuning.head_learning_rate,
             weight_decay=tuning.weight_decay,
             use_ema=tuning.ema > 0,
-            ema_momentum=tuning.ema,
+            # The average goes on with each of the smaller batches.
+            ema_momentum=tuning.ema ** (1 / recipe.gradient_accumulation),
             **self._accumulation(),
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -377,11 +380,12 @@ class _Run:
                 seed=recipe.seed,
             ),
             monitor="val_loss" if recipe.validation_split else None,
-            patience=tuning.patience,
+            patience=tuning.patience if recipe.validation_split else None,
         )
 
-    def _fit(self, *args: Any, **options: Any) -> dict[str, list[float]]:
-        return fit(*args, started=self._started, verbose=self._verbose, callbacks=self._callbacks, **options)
+    def _fit(self, *args: Any, directory: Path, **options: Any) -> dict[str, list[float]]:
+        logs = [keras.callbacks.TensorBoard(directory / "tensorboard")] if self._recipe.tensorboard else []
+        return fit(*args, directory=directory, started=self._started, verbose=self._verbose, callbacks=logs, **options)
 
     def _accumulation(self) -> dict[str, int]:
         steps = self._recipe.gradient_accumulation
@@ -419,6 +423,9 @@ def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     tuning = recipe.fine_tuning
     if options.fine_tune is not None:
         tuning = (tuning or FineTuning()) if options.fine_tune else None
+    unused = [key for key in given if key.startswith("tune_")]
+    if unused and not tuning:
+        raise ValueError(f"Options --tune-... need --fine-tune. Received: --{unused[0].replace('_', '-')}")
     if tuning:
         tuned: dict[str, Any] = {"epochs": 1} if options.smoke else {}
         tuned |= {key.removeprefix("tune_"): value for key, value in given.items() if key.startswith("tune_")}
@@ -470,8 +477,12 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
 
 
 def _fold(text: str) -> tuple[int, int]:
-    index, count = text.split("/")
-    return int(index), int(count)
+    try:
+        index, count = map(int, text.split("/"))
+    except ValueError as error:
+        message = f"must be I/K, part I (from 0) of K, such as 0/5. Received: {text}"
+        raise argparse.ArgumentTypeError(message) from error
+    return index, count
 
 
 def _version(package: str) -> str:

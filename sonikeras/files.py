@@ -68,7 +68,7 @@ def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[
 
     Args:
         path: JSON file in that folder.
-        plan: What is made, as values that JSON has.
+        plan: What is made, as values that JSON can hold; a tuple counts as a list.
         notes: More to be written with it, which may differ the next time. Defaults to `None`.
 
     Raises:
@@ -77,7 +77,7 @@ def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[
     if not Path(path).exists():
         write_json(path, {**plan, **(notes or {})})
         return
-    before = json.loads(Path(path).read_text(encoding="utf-8"))
+    before, plan = json.loads(Path(path).read_text(encoding="utf-8")), json.loads(json.dumps(plan))
     old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     if differences:

@@ -342,6 +342,9 @@ def _with_torch_batch_norm(network: keras.Model, momentum: float) -> keras.Model
 
     copy = keras.models.clone_model(network, clone_function=clone)
     copy.set_weights(network.get_weights())
+    for layer in copy.layers:
+        if isinstance(layer, keras.layers.Normalization):  # which computes with copies of its weights
+            layer.finalize_state()
     return copy
 
 
@@ -457,6 +460,9 @@ def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:
         stages: Integer, how many of the last stages, each with feature maps of one size; five are the whole network.
         batch_norm: Boolean, whether their batch normalisations are trained too.
 
+    Raises:
+        ValueError: If `stages` is not a positive integer.
+
     Example:
         >>> from sonikeras import models
         >>> model = models.classifier("efficientnet_lite0", 10, weights=None, image_size=64, freeze=True)
@@ -464,6 +470,8 @@ def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:
         >>> model.trainable_variables[0].path
         'block6a_dwconv/kernel'
     """
+    if not _is_integer(stages) or stages < 1:
+        raise ValueError(f"Argument `stages` must be an integer >= 1. Received: stages={stages!r}")
     # Squeeze-and-excitation has maps of its own, of one pixel, but no batch normalisation.
     sizes = sorted({layer.output.shape[1] for layer in _batch_norms(backbone)})
     largest = sizes[min(stages, len(sizes)) - 1]

@@ -130,7 +130,7 @@ def _check_division(
     if split == "validation" and not validation_split:
         raise ValueError('`split="validation"` needs `validation_split` above 0. Received: validation_split=0')
     if fold is not None:
-        whole = len(fold) == 2 and all(isinstance(n, int) for n in fold)
+        whole = isinstance(fold, tuple | list) and len(fold) == 2 and all(isinstance(n, int) for n in fold)
         if not whole or not 0 <= fold[0] < fold[1] or fold[1] < 2:
             raise ValueError(f"`fold` must be (i, k) with k >= 2 and 0 <= i < k, or None. Received: fold={fold!r}")
     if group_duplicates and stage == "audio":
@@ -169,7 +169,10 @@ def _near_duplicates(examples: Examples) -> np.ndarray:
     import cv2
 
     def thumbnail(item: Path | np.ndarray) -> np.ndarray:
-        image = images.read_image(item) if isinstance(item, Path) else item
+        try:
+            image = images.read_image(item) if isinstance(item, Path) else item
+        except ValueError:  # it resembles nothing; whoever uses it learns of it then
+            return np.zeros(_THUMBNAIL, np.uint8)
         return cv2.resize(image, _THUMBNAIL, interpolation=cv2.INTER_AREA)
 
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -34,7 +34,7 @@ def in_part(
         low: Float, where the part begins.
         high: Float, where it ends.
         salt: String: other salts make other, independent divisions.
-        groups: Integer array `[n]`: examples of the same group, and of the same class, stay together. Defaults to
+        groups: Integer array `[n]`: examples of the same group stay together. Defaults to
             `None`: each is a group of its own.
 
     Returns:

@@ -114,12 +114,18 @@ def fit(
         Dict of lists with a value an epoch: `loss` and the metrics, `val_...`, and `seconds`, the time needed so far.
 
     Raises:
-        ValueError: The cardinality of `train` is unknown.
+        ValueError: The cardinality of `train` is unknown, or `monitor` and `patience` do not go together.
         RuntimeError: The loss or a weight is no longer finite; the message says when, and where the last good
             checkpoint is.
     """
     import tensorflow as tf
 
+    if patience is not None and (monitor is None or patience < 1):
+        raise ValueError(
+            f"`patience` must be at least 1 and needs `monitor`. Received: patience={patience}, monitor={monitor!r}"
+        )
+    if monitor is not None and monitor.startswith("val_") and validation is None:
+        raise ValueError(f"`monitor` needs `validation` for a column of it. Received: monitor={monitor!r}")
     checkpoint = _Checkpoint(
         Path(directory), time.monotonic() if started is None else started, monitor=monitor, patience=patience
     )
@@ -205,7 +211,11 @@ class _Checkpoint(keras.callbacks.Callback):
 
     def best_epoch(self) -> int | None:
         """The epoch, counted from 1, in which what is monitored was lowest; `None`, the last, where nothing is."""
-        return int(np.argmin(self.history[self._monitor])) + 1 if self._monitor and self.history else None
+        if not self._monitor or not self.history:
+            return None
+        if self._monitor not in self.history:
+            raise ValueError(f"`monitor` must be one of {sorted(self.history)}. Received: monitor={self._monitor!r}")
+        return int(np.argmin(np.nan_to_num(self.history[self._monitor], nan=np.inf))) + 1
 
     def is_over(self) -> bool:
         """Whether patience has run out."""
@@ -281,7 +291,7 @@ class BatchMeanAccuracy(keras.metrics.Mean):
 
 
 class DiscriminativeAdamW(keras.optimizers.AdamW):
-    """AdamW that trains some weights at a fraction of its learning rate.
+    """AdamW that trains some weights at a fraction of its learning rate. Their decay is at the whole of it.
 
     Args:
         learning_rate: Float or schedule.

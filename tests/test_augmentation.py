@@ -43,6 +43,20 @@ def test_flips_are_in_time_and_half_of_the_pictures():
     assert 50 < flipped < 110
 
 
+def test_changes_are_independent_of_each_other():
+    """A flip tells nothing of a move: both directions occur with and without it."""
+    marked = np.zeros((1, 33, 33, 3), np.float32)
+    marked[0, 16, 16] = 255  # its place does not change when it is mirrored
+    marked[0, 14, 18] = 100  # this one's side tells
+    augment, seen = Augmentation(2, shift=0.2, seed=1), set()
+    for step in range(40):
+        picture = augment(step, marked, np.array([0]))[0].numpy()[0, :, :, 0]
+        center = np.unravel_index(picture.argmax(), picture.shape)
+        left, right = (picture[:, side].sum() for side in (slice(0, center[1]), slice(center[1] + 2, None)))
+        seen.add((left > right, center[1] > 16))
+    assert len(seen) == 4
+
+
 def test_masks_silence_whole_rows_and_columns():
     shares = []
     for x, _ in steps(0, 10, flip=False, mask=0.5):

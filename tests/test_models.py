@@ -249,6 +249,27 @@ def test_batch_norm_modes():
     assert moved(batch_norm="training") == moved() == (True, {"kernel", "bias", "gamma", "beta"})
 
 
+@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50"])
+def test_training_mode_computes_the_same_outside_training(name, tmp_path):
+    """The preprocessing and every weight are those of the network before its batch normalisation was replaced."""
+    x = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    keras.utils.set_random_seed(0)
+    plain = models.classifier(name, 2, weights=None, image_size=64)
+    keras.utils.set_random_seed(0)
+    model = models.classifier(name, 2, weights=None, image_size=64, batch_norm="training")
+    expected = plain.get_layer("backbone")(x).numpy()
+    np.testing.assert_allclose(model.get_layer("backbone")(x), expected, rtol=1e-4, atol=1e-6)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.get_layer("backbone")(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_stages_must_be_positive():
+    backbone = models.classifier("efficientnet_lite0", 2, weights=None, image_size=64).get_layer("backbone")
+    with pytest.raises(ValueError, match="`stages` must be an integer >= 1. Received: stages=0"):
+        models.unfreeze(backbone, stages=0, batch_norm=False)
+
+
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_b0", "resnet50"])
 def test_last_stages_can_be_unfrozen(name):
     model = models.classifier(name, 2, weights=None, image_size=64, freeze=True)

@@ -122,8 +122,11 @@ def test_fine_tuning_with_a_validation_part():
 def test_study_recipe_with_inference_statistics_caches_features():
     options = ["--smoke", "--network", "efficientnet_lite0", "--fold", "1/2", "--images-per-class", "20"]
     folder = start("efficientnet_b0", *options, "--batch-norm", "inference")
-    _, run = check(folder, ["cat", "dog"])
+    report, run = check(folder, ["cat", "dog"])
     assert (folder / "features").is_dir() and run["recipe"]["fold"] == [1, 2]
+    start("efficientnet_b0", *options, "--batch-norm", "inference")  # goes on where nothing is left to do
+    again, _ = check(folder, ["cat", "dog"])
+    assert again["history"] == report["history"]
 
 
 def test_frozen_features_change_nothing():
@@ -238,6 +241,7 @@ def test_pictures_of_the_study():
         (["--weights", "hostile.pth"], "must be a file of the weights"),
         (["--tune-mask", "2", "--fine-tune"], "`mask` must be in 0 <= mask < 1. Received: mask=2"),
         (["--fold", "9/2"], "`fold` must be"),
+        (["--tune-epochs", "3"], "need --fine-tune. Received: --tune-epochs"),
     ],
 )
 def test_errors_are_one_line(options, message):

@@ -85,6 +85,7 @@ def test_near_duplicates_stay_on_one_side(image_folder):
     [
         ({"fold": (5, 5)}, r"`fold` must be \(i, k\).*Received: fold=\(5, 5\)"),
         ({"fold": (0, 1)}, "`fold` must be"),
+        ({"fold": 3}, "`fold` must be"),
         ({"validation_split": 1.0}, "`validation_split` must be.*Received: validation_split=1.0"),
         ({"split": "validation"}, "needs `validation_split` above 0"),
         ({"fold": (0, 50), "split": "test", "images_per_class": 10}, "Received: none of"),

@@ -188,8 +188,21 @@ def test_patience_ends_a_training_for_good(tmp_path):
     assert fine_tune(tmp_path, epochs=40, patience=2)[2] == history
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"monitor": None}, "`patience` must be at least 1 and needs `monitor`"),
+        ({"patience": 0}, "`patience` must be at least 1"),
+        ({"monitor": "val_f1"}, r"`monitor` must be one of \['accuracy', 'loss'.*Received: monitor='val_f1'"),
+    ],
+)
+def test_bad_monitor(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        fine_tune(tmp_path, epochs=1, **options)
+
+
 def test_without_monitor_the_last_epoch_counts(tmp_path):
-    model, held, history = fine_tune(tmp_path, epochs=5, monitor=None)
+    model, held, history = fine_tune(tmp_path, epochs=5, monitor=None, patience=None)
     assert model.evaluate(held, verbose=0)[0] == pytest.approx(history["val_loss"][-1], rel=1e-5)
 
 
