@@ -147,16 +147,16 @@ def test_frozen_features_change_nothing():
     np.testing.assert_allclose(uncached, cached, rtol=1e-4)
 
 
-def test_gradient_accumulation_precision_and_xla():
-    options = ["--smoke", "--weights", "none", "--network", "efficientnet_lite0", "--epochs", "1"]
-    for extra in (
-        ["--gradient-accumulation", "4", "--batch-size", "8"],
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--batch-norm", "training", "--gradient-accumulation", "4", "--batch-size", "8"],
         ["--precision", "mixed_bfloat16"],
         ["--jit"],
-    ):
-        recipe, doc = load("efficientnet_b0")
-        experiments.main(recipe, doc, [*options, *extra, "--out", f"run{extra[0]}"])
-        check(Path(f"run{extra[0]}"), ["cat", "dog"])
+    ],
+)
+def test_gradient_accumulation_precision_and_xla(extra):
+    check(start("quickstart", "--smoke", "--weights", "none", "--epochs", "1", *extra), ["cat", "dog"])
     assert keras.config.dtype_policy().name == "float32"
 
 
