@@ -47,7 +47,8 @@ def extract_features(
         progress = Progress(title, total)
         step, features, labels = starts[first], [], []
         for x, y in dataset.skip(step):
-            features.append(backbone.predict_on_batch(x)[: len(x)])  # with tf.distribute each replica gives a copy
+            predicted = backbone.predict_on_batch(x)[: len(x)]  # with tf.distribute each replica gives a copy
+            features.append(np.asarray(predicted, np.float32))  # half precision has no place in NumPy's files
             labels.append(np.asarray(y))
             step += 1
             progress.update(step)
