@@ -43,7 +43,7 @@ def in_part(
     Example:
         >>> from sonikeras.splits import in_part
         >>> in_part(["cat1", "cat2", "cat3", "cat4"], 0, 0.5, salt="fold").tolist()
-        [True, True, False, False]
+        [False, True, False, True]
     """
     shares = np.array([share(f"{salt}/{name}") for name in names])
     if groups is not None:

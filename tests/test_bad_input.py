@@ -317,7 +317,6 @@ def test_audio_that_cannot_be_written(tmp_path):
     [
         ({"name": "c3"}, r"Unknown data set. Allowed values: \['c2', 'c4', 'c10', 'c15'\].*Received: name='c3'"),
         ({"name": None}, "Unknown data set.*Received: name=None"),
-        ({"split": "validation"}, r"Unknown `split`. Allowed values: \['train', 'test', 'both'\]. Received: split="),
         ({"source": "web"}, r"Unknown `source`. Allowed values: \['builtin'\]. Received: source='web'"),
         ({"stage": "video"}, r"Unknown `stage`. Allowed values: \['image', 'audio', 'spectrogram'\]. Received"),
         ({"stage": "audio"}, 'The built-in data are images: `stage` must be "image"'),
