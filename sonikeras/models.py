@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras.applications as nets
@@ -27,7 +28,6 @@ _RESNET_URL = (
 _SUFFIXES = (".keras", ".weights.h5", ".h5", ".pth")
 _POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 BATCH_NORMS = ("training", "inference")
-_FIXED = (keras.layers.Normalization,)  # weights that no training changes
 _MIN_SIZE = 32  # every network halves its picture five times
 
 
@@ -475,14 +475,29 @@ def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:
     # Squeeze-and-excitation has maps of its own, of one pixel, but no batch normalisation.
     sizes = sorted({layer.output.shape[1] for layer in _batch_norms(backbone)})
     largest = sizes[min(stages, len(sizes)) - 1]
-    weighted = [layer for layer in backbone.layers if layer.weights and not isinstance(layer, _FIXED)]
+    weighted = [layer for layer in backbone.layers if layer.weights]
     first = next(layer for layer in _batch_norms(backbone) if layer.output.shape[1] <= largest)
-    start = weighted.index(first) - 1  # with the convolution in front of it
+    tuned = weighted[weighted.index(first) - 1 :]  # with the convolution in front of it
+    if not batch_norm:
+        tuned = [layer for layer in tuned if not isinstance(layer, keras.layers.BatchNormalization)]
     backbone.trainable = True
     for layer in backbone.layers:
-        layer.trainable = layer in weighted[start:]
-        if isinstance(layer, keras.layers.BatchNormalization) and not batch_norm:
-            layer.trainable = False
+        layer.trainable = layer in tuned
+
+
+def predict_batch(model: keras.Model, inputs: Any) -> np.ndarray:
+    """`model.predict_on_batch`, whose outputs come once also under `tf.distribute`, where each replica gives a copy.
+
+    Args:
+        model: Keras model.
+        inputs: A batch of what it takes.
+
+    Returns:
+        Its outputs for the batch.
+    """
+    outputs = model.predict_on_batch(inputs)
+    strategy = getattr(model, "distribute_strategy", None)
+    return outputs if strategy is None else outputs[: len(outputs) // strategy.num_replicas_in_sync]
 
 
 def averaged_over_flips(model: keras.Model) -> keras.Model:

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import files, plots
+from sonikeras import files, models, plots
 
 _INFINITE = -1  # as `tf.data.Dataset.cardinality` says it
 _INTERVAL_METHOD = "wilson"
@@ -255,10 +255,7 @@ def evaluate(
             raise ValueError(
                 f"Argument `dataset` must yield pairs `(inputs, labels)`. Received: an element of type {type(batch)}"
             )
-        predicted = model.predict_on_batch(batch[0])
-        if getattr(model, "distribute_strategy", None) is not None:  # each replica gives a copy
-            predicted = predicted[: len(batch[0])]
-        outputs = _checked_outputs(predicted, len(names), from_logits=from_logits)
+        outputs = _checked_outputs(models.predict_batch(model, batch[0]), len(names), from_logits=from_logits)
         labels = _checked_labels(batch[1], len(outputs), len(names))
         all_outputs.append(outputs)
         all_labels.append(labels)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from sonikeras import models
 from sonikeras.files import replacing
 from sonikeras.progress import Progress
 
@@ -47,8 +48,8 @@ def extract_features(
         progress = Progress(title, total)
         step, features, labels = starts[first], [], []
         for x, y in dataset.skip(step):
-            predicted = backbone.predict_on_batch(x)[: len(x)]  # with tf.distribute each replica gives a copy
-            features.append(np.asarray(predicted, np.float32))  # half precision has no place in NumPy's files
+            # Half precision has no place in NumPy's files.
+            features.append(np.asarray(models.predict_batch(backbone, x), np.float32))
             labels.append(np.asarray(y))
             step += 1
             progress.update(step)
@@ -156,7 +157,9 @@ def fit(
             verbose=verbose,
             shuffle=False,  # the data set's own affair
         )
-    checkpoint.restore(model, checkpoint.best_epoch())
+    best = checkpoint.best_epoch()
+    if best not in (None, len(checkpoint.history["loss"])):  # else the model has these weights already
+        checkpoint.restore(model, best)
     _inner(model.optimizer).finalize_variable_values(model.trainable_variables)
     return checkpoint.history
 
