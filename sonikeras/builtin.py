@@ -15,19 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sonikeras.classes import ANIMALS, CHOICES, DIGITS
 from sonikeras.splits import near_duplicate_groups
 
-_ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
-_DIGITS = tuple(f"digit-{digit}" for digit in range(5))
-
-#: The classes of each subset, in sorted order; every subset holds the one before it. Which 15 classes the study used
-#: is not known: the five digits of "c15" are a stand-in for the five that are missing.
-CLASSES: dict[str, tuple[str, ...]] = {
-    "c2": ("cat", "dog"),
-    "c4": ("cat", "dog", "elephant", "zebra"),
-    "c10": _ANIMALS,
-    "c15": tuple(sorted(_ANIMALS + _DIGITS)),
-}
+CLASSES = CHOICES["builtin"]  # every subset holds the one before it
 
 SPLITS = ("train", "test")
 _SPLIT_PARTS = 5  # one image in five is for the test
@@ -105,7 +96,7 @@ def load(
 
     images, labels, names = [], [], []
     for label, name in enumerate(ordered):
-        source = _digits() if name in _DIGITS else _animals()
+        source = _digits() if name in DIGITS else _animals()
         members = source.members[name]
         used = min(int(images_per_class), sum(map(len, members.values())))
         test_part = round(used / _SPLIT_PARTS)
@@ -140,16 +131,16 @@ def _animals() -> _Source:
             "The built-in images (`sonikeras/builtin_data/animals.npz`) are missing or damaged. Reinstall sonikeras. "
             f"Received: {type(error).__name__}: {error}"
         ) from error
-    return _divide(images, labels, groups, _ANIMALS)
+    return _divide(images, labels, groups, ANIMALS)
 
 
 @functools.lru_cache(maxsize=1)
 def _digits() -> _Source:
     from sklearn.datasets import load_digits
 
-    images, labels = load_digits(n_class=len(_DIGITS), return_X_y=True)
+    images, labels = load_digits(n_class=len(DIGITS), return_X_y=True)
     images = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
-    return _divide(images, labels, near_duplicate_groups(images, threshold=DIGITS_THRESHOLD), _DIGITS)
+    return _divide(images, labels, near_duplicate_groups(images, threshold=DIGITS_THRESHOLD), DIGITS)
 
 
 def _divide(images: np.ndarray, labels: np.ndarray, groups: np.ndarray, class_names: Sequence[str]) -> _Source:

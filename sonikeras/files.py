@@ -14,14 +14,16 @@ _PART = ".part"  # in the name of what is not yet whole
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Iterator[Path]:
     """Yields a temporary path which becomes `path` when the block ends, and vanishes when the block raises.
 
-    The temporary file lies in the same folder (a rename is atomic only within a file system), is hidden, has the suffix
-    of `path` (writers choose a format by it), and its name is unique, so that two processes may write one `path`.
+    The temporary file is hidden, has the suffix of `path` (writers choose a format by it), and its name is unique, so
+    that two processes may write one `path`.
 
     Args:
         path: The file to write or to replace. Its folder is made where it is missing.
+        folder: Where the temporary file lies, in the same file system, within which alone a rename is atomic. Defaults
+            to the folder of `path`.
 
     Raises:
         FileNotFoundError: If the block ends without having written the temporary path.
@@ -37,7 +39,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}{_PART}{path.suffix}")
+    temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{_PART}{path.suffix}"
     try:
         yield temporary
         os.replace(temporary, path)
@@ -45,9 +47,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, folder: str | os.PathLike[str] | None = None) -> None:
     """Writes `data` to the file `path`, atomically: see `replacing`."""
-    with replacing(path) as temporary:
+    with replacing(path, folder=folder) as temporary:
         temporary.write_bytes(data)
 
 
@@ -61,15 +63,22 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> None:
+def claim(
+    path: str | os.PathLike[str],
+    plan: Mapping[str, Any],
+    notes: Mapping[str, Any] | None = None,
+    *,
+    shared: bool = False,
+) -> None:
     """Notes in a folder what is made in it, or checks that it is what was noted before: files of two plans never mix.
 
-    What a killed process left half written in the folder is removed.
+    What a killed process left half written in the folder is removed, unless others may be writing there.
 
     Args:
         path: JSON file in that folder.
         plan: What is made, as values that JSON can hold; a tuple counts as a list.
         notes: More to be written with it, which may differ the next time. Defaults to `None`.
+        shared: Boolean, whether other processes may write to the folder at the same time. Defaults to `False`.
 
     Raises:
         ValueError: If the file notes another plan; the message names what differs.
@@ -85,7 +94,7 @@ def claim(path: str | os.PathLike[str], plan: Mapping[str, Any], notes: Mapping[
             f"A folder must be new or hold what was made in the same way: choose another one. "
             f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
         )
-    for leftover in Path(path).parent.rglob(f".*{_PART}*"):
+    for leftover in [] if shared else Path(path).parent.rglob(f".*{_PART}*"):
         leftover.unlink(missing_ok=True)
 
 

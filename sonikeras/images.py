@@ -77,6 +77,11 @@ def to_gray(image: Any) -> np.ndarray:
     return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
 
 
+def to_color(image: np.ndarray) -> np.ndarray:
+    """Grayscale as RGB: uint8 `[height, width]` or `[height, width, 3]` to `[height, width, 3]`."""
+    return np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
+
+
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes a uint8 array `[height, width]` or `[height, width, 3]` as an image; the extension tells the format.
 

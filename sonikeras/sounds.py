@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
-from sonikeras.files import replacing
+from sonikeras.files import write_bytes
 
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 _WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
@@ -70,24 +71,27 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
         >>> audio.shape, config == sonikeras.SonificationConfig.preset("study")
         ((22050,), True)
     """
-    import soundfile
-
     config = as_config(config)
     audio = check_audio(audio)
     extension = os.path.splitext(path)[1].lower()
     if extension not in _WRITTEN:
         raise ValueError(f"`path` must end in one of {list(_WRITTEN)}. Received: path={os.fspath(path)}")
-    check_peak(audio)
-    with (
-        replacing(path) as temporary,
-        soundfile.SoundFile(temporary, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file,
-    ):
+    write_bytes(path, encode_pcm16(to_pcm16(check_peak(audio)), config, extension))
+
+
+def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str) -> bytes:
+    """The file that `write_audio` writes of a sound, int16 `[samples]`; `extension` is `".wav"` or `".flac"`."""
+    import soundfile
+
+    data = io.BytesIO()
+    with soundfile.SoundFile(data, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file:
         file.comment = _COMMENT + json.dumps(config.to_dict())
-        file.write(to_pcm16(audio))
+        file.write(pcm)
+    return data.getvalue()
 
 
 def read_audio(
-    path: str | os.PathLike, config: str | SonificationConfig | None = None
+    source: str | os.PathLike | bytes, config: str | SonificationConfig | None = None, *, name: str | None = None
 ) -> tuple[np.ndarray, SonificationConfig]:
     """Reads a sound, and the config that it was made with.
 
@@ -95,9 +99,10 @@ def read_audio(
     `librosa.load` does.
 
     Args:
-        path: Path of a WAV, FLAC, OGG or MP3 file.
+        source: Path of a WAV, FLAC, OGG or MP3 file, or the bytes of one.
         config: Preset or `SonificationConfig` to read it for. Defaults to the one in the file, or where it carries
             none (a recording) to `"study"`.
+        name: String, what an error calls the sound. Defaults to the path.
 
     Returns:
         `(audio, config)`: float32 array `[samples]` in -1..1 at `config.sample_rate`, and a `SonificationConfig`.
@@ -108,14 +113,19 @@ def read_audio(
     """
     import soundfile
 
-    name = os.fspath(path)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"There is no such sound file. Received: {name}")
+    if isinstance(source, bytes):
+        data, name = source, name or "sound"
+    else:
+        name = name or os.fspath(source)
+        if not os.path.exists(source):
+            raise FileNotFoundError(f"There is no such sound file. Received: {name}")
+        with open(source, "rb") as opened:
+            data = opened.read()
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
             samples, rate, comment = file.read(dtype="float32", always_2d=True), file.samplerate, file.comment
-            whole = len(samples) == file.frames and not _is_cut(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a raw file, whose format nothing tells
+            whole = len(samples) == file.frames and not _is_cut(data)
+    except soundfile.LibsndfileError as error:
         raise ValueError(f"The sound must be a whole WAV, FLAC, OGG or MP3 file. Received: {name} ({error})") from error
     if not samples.size or not whole:
         raise ValueError(f"A sound file must hold all of its samples. Received: {name} ({len(samples)} samples)")
@@ -140,10 +150,8 @@ def read_audio(
     return mono.astype(np.float32), config
 
 
-def _is_cut(path: str | os.PathLike) -> bool:
+def _is_cut(data: bytes) -> bool:
     """Whether a WAV file is shorter than its header says, which libsndfile does not mind."""
-    with open(path, "rb") as file:
-        head = file.read(8)
-    size = int.from_bytes(head[4:], "little")
+    size = int.from_bytes(data[4:8], "little")
     unknown = size == 2**32 - 1  # written to a pipe
-    return head[:4] == b"RIFF" and not unknown and size + 8 > os.path.getsize(path)
+    return data[:4] == b"RIFF" and not unknown and size + 8 > len(data)

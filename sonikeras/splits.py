@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+
+_BLOCK = 1000  # images that are compared at a time
 
 
 def share(name: str) -> float:
@@ -74,14 +76,8 @@ def near_duplicate_groups(images: np.ndarray, *, threshold: float) -> np.ndarray
     >>> near_duplicate_groups(images, threshold=0.9).tolist()
     [0, 1, 0]
     """
-    # float64, because pairs lie as near as 3e-6 to the threshold and every machine has to find the same ones.
-    unit, mirrored = (_unit_vectors(images.astype("float64")[:, :, ::step]) for step in (1, -1))
-    pairs = []
-    for start in range(0, len(images), 1000):  # in blocks: the whole matrix would be 800 MB for the animals
-        block = unit[start : start + 1000]
-        rows, columns = np.nonzero(np.maximum(block @ unit.T, block @ mirrored.T) > threshold)
-        pairs.append((rows + start, columns))
-    left, right = np.concatenate(pairs, axis=1)
+    blocks = [(left, right) for left, right, _ in alike(images, images, threshold=threshold)]
+    left, right = np.concatenate(blocks, axis=1)
 
     groups = np.arange(len(images), dtype="int32")
     while True:  # the lowest index spreads by one neighbour a round until all of a component has it
@@ -92,8 +88,42 @@ def near_duplicate_groups(images: np.ndarray, *, threshold: float) -> np.ndarray
         groups = lowest
 
 
+def alike(
+    images: np.ndarray, others: np.ndarray, *, threshold: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Finds the pairs of images that resemble each other: see `near_duplicate_groups`.
+
+    Args:
+        images: Array `[n, height, width]`.
+        others: Array `[m, height, width]`.
+        threshold: Float between 0 and 1.
+
+    Yields:
+        For each block of `images` and of `others` the pairs above the threshold: indices into the one and the other,
+        and the correlation, or that with the mirror image where it is higher.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras.splits import alike
+        >>> images = np.array([[[9, 0], [0, 0]], [[0, 0], [9, 0]]])
+        >>> [(left.tolist(), right.tolist()) for left, right, _ in alike(images, images[:1], threshold=0.9)]
+        [([0], [0])]
+    """
+    # In blocks: the whole matrix would be 800 MB for 10,000 images. The outer ones are large: the inner are made anew.
+    for other_start in range(0, len(others), 4 * _BLOCK):
+        block = others[other_start : other_start + 4 * _BLOCK]
+        unit, mirrored = _unit_vectors(block), _unit_vectors(block[:, :, ::-1])
+        for start in range(0, len(images), _BLOCK):
+            vectors = _unit_vectors(images[start : start + _BLOCK])
+            correlation = vectors @ unit.T
+            np.maximum(correlation, vectors @ mirrored.T, out=correlation)
+            rows, columns = np.nonzero(correlation > threshold)
+            yield rows + start, columns + other_start, correlation[rows, columns]
+
+
 def _unit_vectors(images: np.ndarray) -> np.ndarray:
-    vectors = images.reshape(len(images), -1)
-    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    # float64, because pairs lie as near as 3e-6 to a threshold and every machine has to find the same ones.
+    vectors = images.reshape(len(images), -1).astype("float64")
+    vectors -= vectors.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(norms > 0, norms, 1)

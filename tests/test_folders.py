@@ -1,5 +1,11 @@
 """Folders of the user's: splits, classes, bad files."""
 
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -108,3 +114,140 @@ def test_order_is_by_class_and_name(image_folder):
     examples = load_examples(None, "train", data_dir=image_folder(count=20))
     assert examples.file_paths == sorted(examples.file_paths)
     assert np.all(np.diff(examples.labels) >= 0)
+
+
+def all_names(root):
+    """Class and name of each example of both parts."""
+    parts = [load_examples(None, split, data_dir=root) for split in ("train", "test")]
+    return sorted(
+        f"{part.class_names[label]}/{name}"
+        for part in parts
+        for label, name in zip(part.labels, part.names, strict=True)
+    )
+
+
+def copy(source, *targets):
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def test_nested_hidden_and_other_files(image_folder):
+    root = image_folder(count=2)
+    first = root / "ant" / "picture0.png"
+    copy(first, root / "ant/b/deep/x.PNG", root / "ant/a/x.png", root / "ant/looks like a.png/y.png")
+    copy(first, root / "ant/.thumbnails/x.png", root / "ant/.x.png", root / ".git/x.png", root / "ant/b/notes.txt")
+    copy(first, root / "beside.png")
+    nested = ["ant/a/x", "ant/b/deep/x", "ant/looks like a.png/y"]
+    assert all_names(root) == sorted([*nested, "ant/picture0", "ant/picture1", "bee/picture0", "bee/picture1"])
+
+
+def test_a_file_in_a_folder_is_on_a_side_of_its_own(image_folder):
+    root = image_folder(count=40)
+    flat = files(root, "test")
+    for path in sorted((root / "ant").glob("*.png")):
+        copy(path, root / "ant" / "more" / path.name)
+    examples = load_examples(None, "test", data_dir=root)
+    nested = [path for path in examples.file_paths if "/more/" in path]
+    assert {Path(path).name for path in examples.file_paths if path not in nested} == flat
+    assert nested and {Path(path).name for path in nested} != flat
+
+
+def test_links_are_followed_and_loops_end(image_folder, tmp_path):
+    root = image_folder(count=2)
+    elsewhere = tmp_path / "elsewhere"
+    copy(root / "ant/picture0.png", elsewhere / "far.png", elsewhere / "cow" / "calf.png")
+    (root / "cow").symlink_to(elsewhere / "cow")
+    (root / "ant" / "link").symlink_to(elsewhere)
+    (root / "ant" / "again").symlink_to(elsewhere)
+    (root / "ant" / "linked.png").symlink_to(elsewhere / "far.png")
+    (root / "ant" / "up").symlink_to(root / "ant")
+    (root / "ant" / "self").symlink_to(root / "ant" / "self")
+    (root / "ant" / "self.png").symlink_to(root / "ant" / "self.png")
+    (root / "ant" / "nowhere.png").symlink_to(root / "nothing.png")
+    (elsewhere / "loop").symlink_to(elsewhere)
+    names = all_names(root)
+    assert sum(name.endswith("/far") for name in names) == 1  # one of the two links to the folder
+    assert {"ant/linked", "ant/picture0", "cow/calf"} < set(names) and len(names) == 2 + 1 + 2 + 2 + 1
+
+
+def test_names_in_any_script(image_folder):
+    strange = [
+        "\u732b \u3068 \u72ac",
+        "\u043a\u043e\u0442",
+        "\u0642\u0637\u0629",
+        "a b  c",
+        "100%",
+        "caf\u00e9",
+        "\U0001f408",
+    ]
+    root = image_folder(classes=["ant", "\u8702 \u8702"], count=2)
+    for name in strange:
+        copy(root / "ant/picture0.png", root / "ant" / f"{name}.png")
+    assert {f"ant/{name}" for name in strange} < set(all_names(root))
+    data = sonikeras.dataset(data_dir=root, output="image", batch_size=None, image_size=8)
+    assert data.class_names == ["ant", "\u8702 \u8702"] and len(list(data)) == len(data)
+
+
+def test_names_that_are_no_text(image_folder):
+    root = image_folder(count=8)
+    for i in range(8):
+        target = os.fsencode(root / "ant") + b"/b\xff%d.png" % i
+        try:
+            shutil.copyfile(os.fsencode(root / "ant/picture0.png"), target)
+        except OSError:
+            pytest.skip("this file system has text names only")
+    data = sonikeras.dataset(data_dir=root, output="image", batch_size=None, image_size=8, shuffle=False)
+    assert len(list(data)) == len(data) and any("\udcff" in name for name in data.examples.names)
+    described = [data.examples.describe(i) for i in range(len(data))]
+    assert any("b\\udcff" in text for text in described) and "".join(described).isprintable()
+    assert len(data.examples.fingerprint()) == 64
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Root may read everything: the tests that need somebody who may not become another user for a while."""
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are another matter here")
+@pytest.mark.parametrize("folder", ["ant", "bee/more"])
+def test_a_folder_that_may_not_be_read_is_named(image_folder, folder):
+    with tempfile.TemporaryDirectory() as root:  # pytest's own folders are closed to others
+        os.chmod(root, 0o755)
+        copy(image_folder(count=1) / "ant/picture0.png", Path(root, "ant/x.png"), Path(root, "bee/more/x.png"))
+        os.chmod(Path(root, folder), 0o000)
+        with as_nobody(), pytest.raises(PermissionError, match=f"must be readable. Received: {root}/{folder}$"):
+            load_examples(None, "train", data_dir=root)
+        os.chmod(Path(root, folder), 0o755)
+
+
+@pytest.mark.parametrize(("name", "other"), [("ant", "Ant"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")])
+def test_class_folders_that_many_file_systems_take_for_one(image_folder, name, other):
+    root = image_folder(classes=[name, "bee"], count=2)
+    (root / other).mkdir(exist_ok=True)
+    if len(os.listdir(root)) < 3:
+        pytest.skip("this file system takes them for one, too")
+    with pytest.raises(ValueError, match="Class folders must differ in more than.*Received: ") as error:
+        sonikeras.class_names(None, data_dir=root)
+    assert ascii(name) in str(error.value) and ascii(other) in str(error.value)
+
+
+def test_files_are_listed_without_asking_for_each_of_them(image_folder, monkeypatch):
+    root = image_folder(count=100)
+
+    def stat(path, **options):
+        asked.append(str(path))
+        return real(path, **options)
+
+    asked: list[str] = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", stat)
+    assert len(load_examples(None, "train", data_dir=root)) > 100
+    assert not any(path.endswith(".png") for path in asked)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import sonikeras
-from sonikeras.splits import in_part, near_duplicate_groups, share
+from sonikeras import splits
+from sonikeras.splits import alike, in_part, near_duplicate_groups, share
 
 
 def parts_of(count, salt="fold", names=None, groups=None):
@@ -41,6 +42,20 @@ def test_names_in_either_normal_form_are_the_same():
 def test_images_of_one_colour_resemble_nothing():
     images = np.zeros((3, 4, 4), np.uint8)
     assert near_duplicate_groups(images, threshold=0.9).tolist() == [0, 1, 2]
+
+
+def test_alike_pairs_are_those_of_the_whole_matrix_of_correlations(monkeypatch):
+    rng = np.random.default_rng(0)
+    images, others = rng.integers(0, 256, (23, 4, 5)).astype(np.uint8), rng.integers(0, 256, (17, 4, 5))
+    monkeypatch.setattr(splits, "_BLOCK", 5)
+    found = {}
+    for rows, columns, correlations in alike(images, others, threshold=0.2):
+        found |= dict(zip(zip(rows.tolist(), columns.tolist(), strict=True), correlations, strict=True))
+    for i, image in enumerate(images):
+        for j, other in enumerate(others):
+            expected = max(np.corrcoef(image.ravel(), turned.ravel())[0, 1] for turned in (other, other[:, ::-1]))
+            assert ((i, j) in found) == (expected > 0.2)
+            assert (i, j) not in found or abs(found[i, j] - expected) < 1e-9
 
 
 def names(dataset):

@@ -1,0 +1,444 @@
+"""Sources: arrays, Keras and TensorFlow Datasets, all without a network."""
+
+import io
+import os
+import pickle
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+import sonikeras
+from sonikeras import tfrecords
+from sonikeras.classes import CHOICES, CIFAR10, CIFAR100, SIZES
+from sonikeras.examples import Record
+from sonikeras.sources import duplicates_between, load_examples, near_duplicates
+
+RNG = np.random.default_rng(0)
+SPLITS = ("train", "test")
+SAMPLES = sonikeras.SonificationConfig.preset("lossless").samples
+
+
+def picture(height=8, width=8, *channels):
+    return RNG.integers(0, 256, (height, width, *channels), np.uint8)
+
+
+def parts(name=None, **arguments):
+    return [load_examples(name, split, **arguments) for split in SPLITS]
+
+
+def full_names(examples):
+    return [
+        f"{examples.class_names[label]}/{name}" for label, name in zip(examples.labels, examples.names, strict=True)
+    ]
+
+
+# The table ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_choice_has_as_many_classes_as_its_name_says():
+    for choices in CHOICES.values():
+        for name, chosen in choices.items():
+            assert len(set(chosen)) == SIZES[name] and list(chosen) == sorted(chosen)
+    assert all(set(chosen) <= set(CIFAR10) for chosen in CHOICES["cifar10"].values())
+    assert all(set(chosen) <= set(CIFAR100) for chosen in CHOICES["cifar100"].values())
+
+
+def test_no_name_is_all_classes():
+    assert sonikeras.class_names(None) == sonikeras.class_names("c15")
+    assert sonikeras.class_names(None, source="keras:cifar100") == list(CIFAR100)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("c3", {}, r"Unknown data set. Allowed values: \['c2', 'c4', 'c10', 'c15'\], or None.*Received: name='c3'"),
+        ("c2", {"source": "web"}, r"Unknown `source`. Allowed values: .*'tfds:NAME'.*Received: source='web'"),
+        ("c2", {"source": "keras:mnist"}, "Unknown `source`"),
+        ("c2", {"source": "tfds:"}, "Unknown `source`"),
+        (
+            "c15",
+            {"source": "keras:cifar10"},
+            '"c15" has 15 classes: choose them with `classes`, or pass None.*10 classes',
+        ),
+        ("c2", {"source": "keras:cifar100", "classes": ["cat", "dog"]}, r"`classes` must be.*\.\.\. \(100 in all\)"),
+    ],
+)
+def test_bad_sources(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        sonikeras.class_names(name, **arguments)
+
+
+def test_stage_needs_a_folder():
+    with pytest.raises(ValueError, match="`stage` must be \"image\" without `data_dir`. Received: stage='audio'"):
+        load_examples("c2", "train", stage="audio")
+
+
+# Arrays ---------------------------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_all_shapes():
+    for shape, channels in [((60, 8, 6), ()), ((60, 8, 6, 1), ()), ((60, 8, 6, 3), (3,))]:
+        images = RNG.integers(0, 256, shape, np.uint8)
+        labels = np.arange(60).reshape(-1, 1) % 3
+        train, test = parts(source=(images, labels))
+        assert train.class_names == ["0", "1", "2"] and len(train) + len(test) == 60 and len(test) > 3
+        for part in (train, test):
+            for i in range(len(part)):
+                assert part.items[i].shape == (8, 6, *channels) and part.image(i).shape == (8, 6)
+                matches = [np.array_equal(part.items[i], image.squeeze()) for image in images]
+                assert labels[matches.index(True), 0] == part.labels[i]
+
+
+def test_integers_are_ordered_as_numbers_and_strings_as_strings():
+    images = [picture(5 + i % 3, 6) for i in range(66)]
+    numbers = [(i % 11) - 1 for i in range(66)]
+    assert sonikeras.class_names(None, source=(images, numbers)) == [str(i) for i in range(-1, 10)]
+    words = [str(number) for number in numbers]
+    assert sonikeras.class_names(None, source=(images, words)) == sorted(set(words))
+    assert sonikeras.class_names("c2", source=(images, numbers), classes=["9", "-1"]) == ["-1", "9"]
+    train = load_examples(None, "train", source=(images, numbers), classes=["9", "-1"])
+    assert train.class_names == ["-1", "9"] and set(train.labels) == {0, 1}
+    with pytest.raises(ValueError, match='"c2" has 2 classes'):
+        sonikeras.class_names("c2", source=(images, numbers))
+
+
+def test_sides_of_arrays_depend_on_content_alone():
+    images = np.stack([picture() for _ in range(80)])
+    labels = np.arange(80) % 2
+    test = set(full_names(load_examples(None, "test", source=(images, labels))))
+    order = RNG.permutation(80)
+    assert set(full_names(load_examples(None, "test", source=(images[order], labels[order])))) == test
+    fewer = load_examples(None, "test", source=(images[:50], labels[:50]))
+    assert set(full_names(fewer)) < test
+    limited = [len(part) for part in parts(source=(images, labels), images_per_class=10)]
+    assert limited == [16, 4]
+
+
+def test_equal_images_have_names_of_their_own_and_lie_on_one_side():
+    images = np.stack([picture() for _ in range(40)])
+    images, labels = np.concatenate([images] * 3), np.concatenate([np.arange(40) % 2] * 2 + [1 - np.arange(40) % 2])
+    for fold in (None, (0, 3), (1, 3)):
+        train, test = parts(source=(images, labels), fold=fold)
+        for part in (train, test):
+            assert len(set(full_names(part))) == len(part)
+        contents = [{part.data(i) for i in range(len(part))} for part in (train, test)]
+        assert contents[0] and contents[1] and not contents[0] & contents[1]
+
+
+def test_a_dataset_of_arrays():
+    images, labels = np.stack([picture(20, 20, 3) for _ in range(20)]), ["ant", "bee"] * 10
+    train = sonikeras.dataset(source=(images, labels), output="audio", batch_size=None, config="lossless")
+    audio, label = next(iter(train))
+    assert audio.shape == (SAMPLES,) and train.class_names == ["ant", "bee"] and int(label) in (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros((3, 4, 4), np.uint8), "must be a pair.*Received: source of type ndarray"),
+        ((np.zeros((3, 4, 4)), [0, 1, 0]), "must be uint8 arrays.*image 0 of shape .4, 4. and dtype float64"),
+        ((np.zeros((3, 4, 4, 2), np.uint8), [0, 1, 0]), "must be uint8 arrays"),
+        (([np.zeros((4, 4), np.uint8), np.zeros((0, 4), np.uint8)], [0, 1]), "at least one pixel. Received: image 1"),
+        ((np.zeros((3, 4, 4), np.uint8), [0, 1]), "one for each.*Received: 3 images, labels of shape .2,."),
+        ((np.zeros((3, 4, 4), np.uint8), [0.0, 1.0, 0.0]), "must be integers or strings"),
+        ((np.zeros((0, 4, 4), np.uint8), []), "must be integers or strings, one for each of at least one image"),
+        ((np.zeros((3, 4, 4), np.uint8), [0, 0, 0]), "at least 2 classes"),
+    ],
+)
+def test_bad_arrays(source, message):
+    with pytest.raises(ValueError, match=message):
+        load_examples(None, "train", source=source)
+
+
+# Shards ---------------------------------------------------------------------------------------------------------------
+
+
+def test_shards_hold_each_example_once():
+    examples = load_examples("c4", "test")
+    shards = [examples.shard(i, 5) for i in range(5)]
+    assert sorted(name for shard in shards for name in shard.names) == sorted(examples.names)
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+@pytest.mark.parametrize("shard", [(5, 5), (-1, 2), (0, 0), (0.0, 2), (False, True)])
+def test_bad_shards(shard):
+    with pytest.raises(ValueError, match=r"`shard` must be.*0 <= index < count. Received: shard=\("):
+        load_examples("c2", "test").shard(*shard)
+
+
+# CIFAR ----------------------------------------------------------------------------------------------------------------
+
+
+class _Python2Pickler(pickle._Pickler):
+    """Writes bytes as Python 2 wrote its strings, as the files of CIFAR have them."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def _save_bytes(self, data):
+        self.write(pickle.BINSTRING + struct.pack("<i", len(data)) + data)
+        self.memoize(data)
+
+    dispatch[bytes] = _save_bytes
+
+
+def _write_batch(path, classes, label_key):
+    count = 3 * len(classes)
+    batch = {
+        b"data": RNG.integers(0, 256, (count, 3072), np.uint8),
+        label_key: [i % len(classes) for i in range(count)],
+        b"filenames": [
+            f"{classes[i % len(classes)]}_s_{i // (2 * len(classes)):06d}.png".encode() for i in range(count)
+        ],
+        b"batch_label": b"a batch",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = io.BytesIO()
+    _Python2Pickler(file, protocol=2).dump(batch)
+    path.write_bytes(file.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+    return batch
+
+
+@pytest.fixture
+def keras_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras"
+
+
+@pytest.fixture
+def cifar10(keras_home):
+    folder = keras_home / "datasets/cifar-10-batches-py-target/cifar-10-batches-py"
+    files = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
+    return folder, {file: _write_batch(folder / file, CIFAR10, b"labels") for file in files}
+
+
+def test_cifar10_has_the_images_of_its_batches(cifar10):
+    train, test = parts("c10", source="keras:cifar10")
+    assert train.class_names == list(CIFAR10) and (len(train), len(test)) == (150, 30)
+    assert len(set(full_names(train))) == 150 and train.names[0] == "airplane_s_000000"
+    batch = cifar10[1]["test_batch"]
+    for i in range(30):
+        matches = [np.array_equal(test.items[i].transpose(2, 0, 1).ravel(), row) for row in batch[b"data"]]
+        assert batch[b"labels"][matches.index(True)] == test.labels[i]
+
+
+def test_cifar10_subsets(cifar10):
+    train, test = parts("c4", source="keras:cifar10", images_per_class=5)
+    assert train.class_names == ["airplane", "automobile", "ship", "truck"]
+    assert np.bincount(train.labels).tolist() == [4] * 4 and np.bincount(test.labels).tolist() == [1] * 4
+    data = sonikeras.dataset("c2", source="keras:cifar10", output="image", batch_size=4)
+    assert data.class_names == ["cat", "dog"] and next(iter(data))[0].shape == (4, 224, 224, 3)
+
+
+def test_cifar100(keras_home):
+    for file in SPLITS:
+        folder = keras_home / "datasets/cifar-100-python-target/cifar-100-python"
+        _write_batch(folder / file, CIFAR100, b"fine_labels")
+    train, _ = parts("c15", source="keras:cifar100", images_per_class=5)
+    assert {name.rpartition("_s_")[0] for name in train.names} == set(train.class_names) and len(train) == 45
+
+
+def test_a_batch_that_asks_for_anything_else_is_refused(cifar10, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "made"), "w"))
+
+    (cifar10[0] / "test_batch").write_bytes(pickle.dumps({b"data": Evil()}))
+    with pytest.raises(ValueError, match="test_batch, where the name .*open has no place"):
+        load_examples("c2", "test", source="keras:cifar10")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_damaged_batch_is_named(cifar10):
+    path = cifar10[0] / "data_batch_2"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="delete .*cifar-10-batches-py, then.*Received: .*data_batch_2, where"):
+        load_examples("c2", "train", source="keras:cifar10")
+
+
+def test_offline_the_file_and_its_place_are_named(keras_home, capsys, monkeypatch):
+    monkeypatch.setattr("sonikeras.cifar._ORIGIN", "http://127.0.0.1:9/")  # where nothing answers
+    message = "put cifar-10-python.tar.gz from http.* there as .*keras/datasets/cifar-10-batches-py-target_archive"
+    with pytest.raises(OSError, match=message):
+        load_examples("c2", "train", source="keras:cifar10")
+    assert capsys.readouterr().out.startswith("Fetching CIFAR-10, 170 MB, from http://127.0.0.1:9/cifar-10-python")
+
+
+# TFRecord and TensorFlow Datasets -------------------------------------------------------------------------------------
+
+
+def _example(**values):
+    import tensorflow as tf
+
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=[value, value]))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value, 300]))
+
+    features = tf.train.Features(feature={key: feature(value) for key, value in values.items()})
+    return tf.train.Example(features=features).SerializeToString()
+
+
+def test_features_are_found_in_tfrecords(tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "a.tfrecord"
+    rows = [
+        (bytes(RNG.bytes(length)), label) for length, label in [(1, 0), (127, -1), (128, 2**40), (70_000, -(2**63))]
+    ]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for data, label in rows:
+            writer.write(_example(image=data, label=label, weight=0.5, other=b"x" * 200))
+    found = list(tfrecords.scan(path, ["image", "label"]))
+    assert [label.integer for _, label in found] == [label for _, label in rows]
+    assert [Record(path, image.offset, image.length).read() for image, _ in found] == [data for data, _ in rows]
+
+
+def test_damaged_tfrecords(tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(_example(image=b"one"))
+        writer.write(_example(image=b"two"))
+    with pytest.raises(ValueError, match=r"with the features \['label'\]. Received: record 0 of .*a.tfrecord"):
+        list(tfrecords.scan(path, ["label"]))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="must be whole. Received: .*a.tfrecord"):
+        list(tfrecords.scan(path, ["image"]))
+    path.write_bytes(b"")
+    assert not list(tfrecords.scan(path, ["image"]))
+
+
+@pytest.fixture
+def tfds(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    return pytest.importorskip("tensorflow_datasets")
+
+
+def _builder(tfds, class_name, splits, *, encoding="png", keys=("image", "label"), names=("bee", "ant", "cow")):
+    """A data set of TFDS with three images of each class in each split."""
+
+    def images(split):
+        for number in range(3 * len(names)):
+            yield f"{split}{number}", {"image": picture(9, 7, 3), "label": number % len(names), "note": "a note"}
+
+    def info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
+            "label": tfds.features.ClassLabel(names=names),
+            "note": tfds.features.Text(),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=keys)
+
+    members = {
+        "VERSION": tfds.core.Version("1.0.0"),
+        "__module__": __name__,
+        "_info": info,
+        "_split_generators": lambda self, manager: {split: images(split) for split in splits},
+        "_generate_examples": lambda self: None,
+    }
+    return type(class_name, (tfds.core.GeneratorBasedBuilder,), members)
+
+
+def test_tfds_is_prepared_and_read_in_place(tfds, capsys):
+    _builder(tfds, "SonikerasBoth", ("train", "test", "validation"))
+    train, test = parts(source="tfds:sonikeras_both")
+    assert "Fetching sonikeras_both/1.0.0 (TensorFlow Datasets), of unknown size, to" in capsys.readouterr().out
+    assert train.class_names == ["ant", "bee", "cow"] and np.bincount(train.labels).tolist() == [3, 3, 3]
+    for split, part in (("train", train), ("test", test)):
+        config = tfds.ReadConfig(add_tfds_id=True)
+        rows = tfds.load("sonikeras_both", split=split, read_config=config, data_dir=os.environ["TFDS_DATA_DIR"])
+        expected = {row["tfds_id"].decode(): row for row in tfds.as_numpy(rows)}
+        assert set(part.names) == set(expected)
+        for i, name in enumerate(part.names):
+            assert isinstance(part.items[i], Record)
+            assert np.array_equal(part.image(i, color=True), expected[name]["image"])
+            assert ["bee", "ant", "cow"][expected[name]["label"]] == part.class_names[part.labels[i]]
+    parts(source="tfds:sonikeras_both:1.0.0", classes=["ant", "cow"])
+    assert not capsys.readouterr().out
+
+
+def test_tfds_without_a_test_split(tfds):
+    _builder(tfds, "SonikerasValidation", ("train", "validation"))
+    train, test = parts(source="tfds:sonikeras_validation")
+    assert "validation" in test.names[0] and "train" in train.names[0]
+    _builder(tfds, "SonikerasTrain", ("train",), names=tuple("abcdefghij"))
+    train, test = parts(source="tfds:sonikeras_train", classes=["a", "b"])
+    assert not set(train.names) & set(test.names) and len(train) + len(test) == 6
+    _builder(tfds, "SonikerasNone", ("test",))
+    with pytest.raises(ValueError, match=r"must have the split 'train'. Received: .*\['test'\]"):
+        parts(source="tfds:sonikeras_none")
+
+
+def test_a_dataset_of_tfds(tfds):
+    _builder(tfds, "SonikerasData", ("train", "test"), encoding="jpeg", names=("cat", "dog"))
+    data = sonikeras.dataset("c2", source="tfds:sonikeras_data", config="lossless", output="audio", batch_size=6)
+    assert data.class_names == ["cat", "dog"] and next(iter(data))[0].shape == (6, SAMPLES)
+    assert data.examples.fingerprint() != data.examples.select(range(5)).fingerprint()
+
+
+def test_tfds_that_does_not_fit(tfds):
+    with pytest.raises(ValueError, match="must be 'tfds:NAME'.*Received: source='tfds:no_such_data_set' .*not found"):
+        sonikeras.class_names(None, source="tfds:no_such_data_set")
+    _builder(tfds, "SonikerasText", ("train",), keys=("note", "label"))
+    with pytest.raises(ValueError, match="must have a uint8 image and a class label as its `supervised_keys`"):
+        sonikeras.class_names(None, source="tfds:sonikeras_text")
+
+
+def test_tfds_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(ImportError, match=r"pip install 'sonikeras\[tfds\]'. Received: source='tfds:beans'"):
+        sonikeras.class_names(None, source="tfds:beans")
+
+
+def test_tfds_in_another_format(tfds, tmp_path):
+    pytest.importorskip("array_record")
+    arrays = _builder(tfds, "SonikerasArrays", ("train",))
+    arrays(data_dir=tmp_path / "tfds", file_format="array_record").download_and_prepare()
+    with pytest.raises(ValueError, match="must be of the format 'tfrecord'.*Received: file_format='array_record'"):
+        sonikeras.class_names(None, source="tfds:sonikeras_arrays")
+
+
+def test_tfds_that_cannot_be_fetched(tfds):
+    def fail(self, manager):
+        raise ConnectionError("no network")
+
+    _builder(tfds, "SonikerasOffline", ("train",))._split_generators = fail
+    message = "sonikeras_offline/1.0.0 cannot be downloaded and prepared.*copy it to .*tfds/sonikeras_offline/1.0.0"
+    with pytest.raises(OSError, match=message):
+        sonikeras.class_names(None, source="tfds:sonikeras_offline")
+
+
+# Near-duplicates between the parts ------------------------------------------------------------------------------------
+
+
+def test_near_duplicates_between_the_parts_are_found(tmp_path):
+    import cv2
+
+    root = tmp_path / "parts"
+    for split in SPLITS:
+        for name in ("ant", "bee"):
+            for i in range(4):
+                path = root / split / name / f"picture{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), cv2.resize(picture(12, 12), (80, 60)))
+    original = cv2.imread(str(root / "train/bee/picture3.png"))
+    twin = root / "test/ant/twin.jpg"  # mirrored, darker, smaller, and under another class
+    cv2.imwrite(str(twin), cv2.resize((original[:, ::-1] * 0.8).astype(np.uint8), (60, 45)))
+    found = near_duplicates(data_dir=root)
+    assert [pair[:2] for pair in found] == [(str(root / "train/bee/picture3.png"), str(twin))]
+    assert 0.98 < found[0][2] <= 1
+    twin.write_text("no image")
+    with pytest.raises(ValueError, match="Received: .*twin.jpg"):
+        near_duplicates(data_dir=root)
+    with pytest.raises(ValueError, match="Unknown `stage`.*Received: stage='audio'"):
+        near_duplicates(data_dir=root, stage="audio")
+
+
+def test_the_built_in_parts_share_no_near_duplicates():
+    train, test = parts("c2", images_per_class=100)
+    assert not duplicates_between(train, test)
