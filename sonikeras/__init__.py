@@ -1,6 +1,7 @@
 """Images as sounds, sounds as pictures: image classification by sonification, for Keras."""
 
 from sonikeras import layers, models
+from sonikeras.augmentation import Augment
 from sonikeras.chain import desonify, picture, sonify, spectrogram
 from sonikeras.config import SonificationConfig, presets
 from sonikeras.datasets import dataset
@@ -9,11 +10,12 @@ from sonikeras.images import read_image
 from sonikeras.preparation import prepare
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import read_audio, write_audio
-from sonikeras.sources import class_names, data_sets
+from sonikeras.sources import class_names, data_sets, near_duplicates
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Augment",
     "Report",
     "SonificationConfig",
     "class_names",
@@ -24,6 +26,7 @@ __all__ = [
     "evaluate",
     "layers",
     "models",
+    "near_duplicates",
     "picture",
     "prepare",
     "presets",

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from sonikeras import chain, pictures
+from sonikeras.augmentation import Augment
 from sonikeras.cache import SoundCache, resolve_cache
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
-from sonikeras.images import read_image
-from sonikeras.sounds import check_peak, read_audio, to_pcm16
+from sonikeras.sounds import check_peak, to_pcm16
 from sonikeras.sources import SPLITS, Examples, load_examples, readable
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _OUTPUTS = {
     "audio": ("picture", "spectrogram", "audio"),
     "spectrogram": ("picture",),
 }
+# Examples among which the next is drawn where the order cannot be drawn as a whole: images of a `tf.data.Dataset`, and
+# sounds that come from a service.
+_IMAGES, _SOUNDS = 1024, 256
 
 
 def dataset(
@@ -35,7 +38,7 @@ def dataset(
     *,
     split: str = "train",
     data_dir: str | os.PathLike | None = None,
-    source: str = "builtin",
+    source: Any = "builtin",
     classes: Sequence[str] | None = None,
     images_per_class: int | None = None,
     stage: str = "image",
@@ -54,6 +57,9 @@ def dataset(
     validation_split: float = 0.0,
     fold: tuple[int, int] | None = None,
     group_duplicates: bool = False,
+    augment: Augment | Callable[[Any], Any] | None = None,
+    shard: tuple[int, int] | None = None,
+    service: str | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of sonified images, for `model.fit`.
 
@@ -67,8 +73,13 @@ def dataset(
             `"validation"`. Defaults to `"train"`.
         data_dir: Folder `data_dir/<class>/*`, of which a hash of each file's name puts a fifth into the test part, or
             `data_dir/{train,test}/<class>/*`. Defaults to `None`: `source` is read.
-        source: `"builtin"`, the images that come with the package. Defaults to `"builtin"`.
-        classes: Names of the classes to take. Labels index them sorted. Defaults to the data set's own.
+        source: `"builtin"`, the images that come with the package; `"keras:cifar10"` or `"keras:cifar100"`;
+            `"tfds:NAME"`, a data set of TensorFlow Datasets; a pair of arrays `(images, labels)`; or a
+            `tf.data.Dataset` of single examples `(image, label)`, uint8 `[height, width]`, `[height, width, 1]` or
+            `[height, width, 3]` and an integer, which is one part already: `split="train"` shuffles it, among 1024
+            examples at a time, `"test"` keeps its order. Defaults to `"builtin"`.
+        classes: Names of the classes to take. Labels index them sorted. Of a `tf.data.Dataset` the names of all labels,
+            in their order. Defaults to the data set's own.
         images_per_class: Integer, at most so many images of each class, a fifth of them for testing. Defaults to 280 of
             the built-in images, and to all files of a folder.
         stage: What the files are: `"image"`, `"audio"` (recordings are mixed down, resampled, cut at the end or
@@ -104,13 +115,14 @@ def dataset(
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality; `label` is int32 `[batch]`,
         `x` float32: `[batch, height, width, 3]` in 0..255 for pictures and images, `[batch, frames, bins]` for
         spectrograms, `[batch, samples]` for audio. Its attributes are `class_names`, `file_paths` (`None` where there
-        are no files) `skipped` (paths left out) and
-        `examples` (the `sonikeras.sources.Examples` behind it, in their fixed order).
+        are no files), `skipped` (paths left out) and
+        `examples` (the `sonikeras.sources.Examples` behind it, in their fixed order; `None` of a `tf.data.Dataset`).
 
     Raises:
         ValueError: An argument breaks its rule, or a class folder is empty.
         tensorflow.errors.InvalidArgumentError: While iterating: a file cannot be read; the message names it.
         FileNotFoundError: There is no such folder.
+        ConnectionError: There is no dispatcher at `service`.
 
     Example:
         >>> import sonikeras
@@ -120,48 +132,74 @@ def dataset(
     """
     arguments = dict(locals())
     check_choice("split", split, (*SPLITS, "both"))
+    streamed = _is_dataset(source)
+    if streamed:
+        _check_streamed(arguments)
+    _check_augment(augment, split, stage, output)
     if split == "both":
-        return tuple(dataset(**(arguments | {"split": part})) for part in ("train", "test"))
+        test = dataset(**(arguments | {"split": "test", "augment": None}))
+        return dataset(**(arguments | {"split": "train"})), test
     config = as_config(config)
-    engine = resolve_engine(engine, config)
+    if service is None:
+        engine = resolve_engine(engine, config)
+    else:
+        from sonikeras.service import remote_sounds, service_engine
+
+        engine = service_engine(engine, config)
     _check_arguments(arguments)
-    examples = load_examples(
-        name,
-        split,
-        data_dir=data_dir,
-        source=source,
-        classes=classes,
-        images_per_class=images_per_class,
-        stage=stage,
-        validation_split=validation_split,
-        fold=fold,
-        group_duplicates=group_duplicates,
-    )
+    examples: Examples | None = None
     skipped: list[str] = []
-    if on_error == "skip":
-        examples, skipped = readable(examples, stage, config)
+    if not streamed:
+        examples = load_examples(
+            name,
+            split,
+            data_dir=data_dir,
+            source=source,
+            classes=classes,
+            images_per_class=images_per_class,
+            stage=stage,
+            validation_split=validation_split,
+            fold=fold,
+            group_duplicates=group_duplicates,
+        )
+        if shard is not None:
+            examples = _shard(examples, shard)
+        if on_error == "skip":
+            examples, skipped = readable(examples, stage, config)
 
     resizing: dict[str, Any] = {
         "image_size": config.picture_size if image_size is None else _size(image_size),
         "shorter_side": shorter_side,
         "interpolation": interpolation,
     }
-    render: Callable[[Any], Any]
-    if output == "image" or stage == "spectrogram":
-        load, render = _picture_loader(examples, resizing, config, colormap), _float
-        shape, dtype = (*resizing["image_size"], 3), "uint8"
+    heard = output != "image" and stage != "spectrogram"
+    loader: Callable[[Examples], Callable[[int], np.ndarray]]
+    if not heard:
+        loader = functools.partial(_picture_loader, resizing=resizing, config=config, colormap=colormap)
+    elif stage == "audio":
+        loader = functools.partial(_recording_loader, config=config)
     else:
-        if stage == "audio":
-            load = _recording_loader(examples, config)
-        else:
-            load = sound_loader(examples, config, engine=engine, seed=seed, cache=resolve_cache(cache))
-        render = _renderer(output, config, resizing)
-        shape, dtype = (config.samples,), "int16"
+        kept = resolve_cache(cache)
+        loader = functools.partial(sound_loader, config=config, engine=engine, seed=seed, cache=kept)
+    shape, dtype = ((config.samples,), "int16") if heard else ((*resizing["image_size"], 3), "uint8")
+
     ordered = split == "test" if shuffle is None else not shuffle
-    result = _pipeline(examples.labels, load, shape, dtype, render, batch_size, None if ordered else seed)
+    shuffle_seed = None if ordered else seed
+    if examples is None:
+        class_names = list(classes or ())
+        data = _streamed(source, class_names, loader, shape, dtype, shuffle_seed)
+    elif service is not None:
+        count = len(examples)
+        order = np.arange(count) if ordered else np.random.default_rng(seed).permutation(count)
+        data = remote_sounds(examples, config, address=service, seed=seed, order=order, cache=kept)
+        if not ordered:
+            data = data.shuffle(min(count, _SOUNDS), seed=seed, reshuffle_each_iteration=True)
+    else:
+        data = _indexed(examples.labels, loader(examples), shape, dtype, shuffle_seed)
+    result = _finished(data, _renderer(output, config, resizing, heard, augment), augment, batch_size, seed)
     # Attributes are lost by every further transformation, so they come last.
-    result.class_names = examples.class_names
-    result.file_paths = examples.file_paths
+    result.class_names = class_names if examples is None else examples.class_names
+    result.file_paths = None if examples is None else examples.file_paths
     result.skipped = skipped
     result.examples = examples
     return result
@@ -174,13 +212,10 @@ def sound_loader(
     setting = f"1/{config.sound_key()}/{engine}/{seed}".encode()
 
     def load(index: int) -> np.ndarray:
-        item = examples.items[index]
-        data = item.read_bytes() if isinstance(item, Path) else repr(item.shape).encode() + item.tobytes()
-        key = hashlib.sha256(setting + data).hexdigest()
+        key = hashlib.sha256(setting + examples.data(index)).hexdigest()
         pcm = cache.get(key) if cache else None
         if pcm is None:
-            image = read_image(data, name=str(item)) if isinstance(item, Path) else item
-            pcm = to_pcm16(check_peak(chain.sonify(image, config, seed=seed, engine=engine)))
+            pcm = to_pcm16(check_peak(chain.sonify(examples.image(index), config, seed=seed, engine=engine)))
             if cache:
                 cache.put(key, pcm)
         return pcm
@@ -188,16 +223,16 @@ def sound_loader(
     return load
 
 
-def _recording_loader(examples: Examples, config: SonificationConfig) -> Callable[[int], np.ndarray]:
+def _recording_loader(examples: Examples, *, config: SonificationConfig) -> Callable[[int], np.ndarray]:
     def load(index: int) -> np.ndarray:
-        audio = read_audio(examples.items[index], config)[0][: config.samples]  # type: ignore[arg-type]
+        audio = examples.sound(index, config)[: config.samples]
         return to_pcm16(np.pad(audio, (0, config.samples - len(audio))))
 
     return load
 
 
 def _picture_loader(
-    examples: Examples, resizing: dict[str, Any], config: SonificationConfig, colormap: str | None
+    examples: Examples, *, resizing: dict[str, Any], config: SonificationConfig, colormap: str | None
 ) -> Callable[[int], np.ndarray]:
     drawing: dict[str, Any] = {
         "colormap": config.colormap,
@@ -208,8 +243,7 @@ def _picture_loader(
         pictures.colors(config.colormap)  # whose error comes now, and not while the data set is iterated
 
     def load(index: int) -> np.ndarray:
-        item = examples.items[index]
-        image = read_image(item, color=True) if isinstance(item, Path) else np.stack([item] * 3, axis=-1)
+        image = examples.image(index, color=True)
         if colormap is None:
             return pictures.resize(image, **resizing)
         return pictures.redraw(pictures.levels(image, colormap, config.top_db), **drawing, **resizing)
@@ -217,13 +251,23 @@ def _picture_loader(
     return load
 
 
-def _renderer(output: str, config: SonificationConfig, resizing: dict[str, Any]) -> Callable[[Any], Any]:
-    def render(pcm: Any) -> Any:
-        audio = _float(pcm) / 32768
-        if output == "audio":
-            return audio
-        db = chain.audio_to_db(audio, config)
-        return db if output == "spectrogram" else chain.db_to_picture(db, config, **resizing)
+def _renderer(
+    output: str, config: SonificationConfig, resizing: dict[str, Any], heard: bool, augment: Any
+) -> Callable[[Any, Any], Any]:
+    """What makes of a sound, or of a picture that was read, what is fed; a number decides how it is changed."""
+    changes = augment if isinstance(augment, Augment) else Augment()
+
+    def render(x: Any, number: Any) -> Any:
+        x = _float(x)
+        if heard:
+            x = x / 32768
+            if changes.changes_sound:
+                x = changes.change_sound(x, number)
+            if output != "audio":
+                x = chain.audio_to_db(x, config)
+            if output == "picture":
+                x = chain.db_to_picture(x, config, **resizing)
+        return changes.change_picture(x, number) if changes.changes_picture else x
 
     return render
 
@@ -232,16 +276,14 @@ def _float(x: Any) -> Any:
     return keras.ops.cast(x, "float32")
 
 
-def _pipeline(
+def _indexed(
     labels: np.ndarray,
     load: Callable[[int], np.ndarray],
     shape: tuple[int, ...],
     dtype: str,
-    render: Callable[[Any], Any],
-    batch_size: int | None,
     shuffle_seed: int | None,
 ) -> tf.data.Dataset:
-    """indices -> (shuffled) -> loaded in parallel -> rendered in parallel -> batched -> prefetched."""
+    """indices -> (shuffled) -> loaded in parallel: `(sound or picture, label)`."""
     import tensorflow as tf
 
     @tf.autograph.experimental.do_not_convert  # nothing is to be converted, and each call would be asked about it
@@ -254,12 +296,157 @@ def _pipeline(
     if shuffle_seed is not None:
         data = data.shuffle(len(labels), seed=shuffle_seed, reshuffle_each_iteration=True)
     # More threads than cores would only wait for each other: Python runs between the array operations.
-    data = data.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
+    return data.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
+
+
+def _streamed(
+    source: tf.data.Dataset,
+    class_names: list[str],
+    loader: Callable[[Examples], Callable[[int], np.ndarray]],
+    shape: tuple[int, ...],
+    dtype: str,
+    shuffle_seed: int | None,
+) -> tf.data.Dataset:
+    """The same of a dataset of `(image, label)`."""
+    import tensorflow as tf
+
+    def load(image: np.ndarray) -> np.ndarray:
+        image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+        one = Examples(class_names, np.zeros(1, np.int32), ["image"], [image])
+        return np.ascontiguousarray(loader(one)(0))
+
+    @tf.autograph.experimental.do_not_convert
+    def load_one(image: Any, label: Any) -> tuple[Any, Any]:
+        rule = f"A label must be an index into the {len(class_names)} `classes`."
+        with tf.control_dependencies(
+            [tf.debugging.Assert((label >= 0) & (label < len(class_names)), [rule, "Received: label =", label])]
+        ):
+            x = tf.numpy_function(load, [image], dtype)
+        return tf.ensure_shape(x, shape), tf.cast(label, tf.int32)
+
+    if shuffle_seed is not None:
+        count = int(source.cardinality())
+        buffer = min(count, _IMAGES) if count > 0 else _IMAGES
+        source = source.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=True)
+    return source.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
+
+
+def _finished(
+    data: tf.data.Dataset, render: Callable[[Any, Any], Any], augment: Any, batch_size: int | None, seed: int
+) -> tf.data.Dataset:
+    """`(sound or picture, label)` -> rendered in parallel -> batched -> (changed by a function) -> prefetched."""
+    import tensorflow as tf
+
     # Rendered before they are batched: what one example takes fits into a core's cache.
-    data = data.map(lambda x, y: (render(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    options: dict[str, Any] = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    as_it_is = tf.autograph.experimental.do_not_convert  # converting would take seconds, and change nothing
+    if isinstance(augment, Augment):
+        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        data = tf.data.Dataset.zip(data, numbers)
+        data = data.map(as_it_is(lambda xy, number: (render(xy[0], number), xy[1])), **options)
+    else:
+        data = data.map(as_it_is(lambda x, y: (render(x, None), y)), **options)
     if batch_size is not None:
         data = data.batch(batch_size)
+    if augment is not None and not isinstance(augment, Augment):
+        # One batch after the other: a layer draws from a state.
+        data = data.map(lambda x, y: (_call(augment, x), y))
     return data.prefetch(tf.data.AUTOTUNE)
+
+
+def _call(augment: Callable[..., Any], x: Any) -> Any:
+    return augment(x, training=True) if isinstance(augment, keras.Layer) else augment(x)
+
+
+def _is_dataset(source: Any) -> bool:
+    if isinstance(source, str | tuple | list):
+        return False
+    import tensorflow as tf
+
+    return isinstance(source, tf.data.Dataset)
+
+
+def _shard(examples: Examples, shard: Any) -> Examples:
+    if not isinstance(shard, tuple | list) or len(shard) != 2:
+        raise ValueError(f"`shard` must be a pair (index, count), or None. Received: shard={shard!r}")
+    part = examples.shard(*shard)
+    if not len(part):
+        raise ValueError(
+            f"`shard` must leave at least one example: there are {len(examples)}. Received: shard={shard!r}"
+        )
+    return part
+
+
+def _check_streamed(arguments: dict[str, Any]) -> None:
+    """Checks what a source that is a `tf.data.Dataset` yields, and that nothing is asked that needs a list of it."""
+    import tensorflow as tf
+
+    source, classes, split = (arguments[key] for key in ("source", "classes", "split"))
+    if isinstance(classes, str) or not isinstance(classes, Sequence) or len(set(classes)) < max(2, len(classes)):
+        raise ValueError(
+            "With a tf.data.Dataset as `source`, `classes` must be the names of all labels in their order, at least 2 "
+            f"different ones. Received: classes={classes!r}"
+        )
+    if split not in ("train", "test"):
+        raise ValueError(
+            "A tf.data.Dataset as `source` is one part already: `split` must be 'train' or 'test'. "
+            f"Received: split={split!r}"
+        )
+    plain = {
+        "name": None,
+        "data_dir": None,
+        "images_per_class": None,
+        "stage": "image",
+        "on_error": "raise",
+        "validation_split": 0.0,
+        "fold": None,
+        "group_duplicates": False,
+        "shard": None,
+        "service": None,
+    }
+    for key, value in plain.items():
+        if arguments[key] != value:
+            raise ValueError(
+                f"With a tf.data.Dataset as `source`, which has no list of examples, `{key}` must be {value!r}. "
+                f"Received: {key}={arguments[key]!r}"
+            )
+    spec = source.element_spec
+    pair = isinstance(spec, tuple) and len(spec) == 2 and all(isinstance(part, tf.TensorSpec) for part in spec)
+    if pair:
+        image, label = spec
+        rank = image.shape.rank
+        fits = image.dtype == tf.uint8 and (rank == 2 or (rank == 3 and image.shape[-1] in (1, 3)))
+    if not pair or not fits or not label.dtype.is_integer or label.shape.rank != 0:
+        raise ValueError(
+            "A tf.data.Dataset as `source` must yield single examples (image, label), not batched: uint8 of shape "
+            "[height, width], [height, width, 1] or [height, width, 3], and an integer. "
+            f"Received: element_spec={spec}"
+        )
+
+
+def _check_augment(augment: Any, split: str, stage: str, output: str) -> None:
+    if augment is None:
+        return
+    if split not in ("train", "both"):
+        raise ValueError(
+            "`augment` changes the training part: `split` must be 'train', or 'both', whose test part stays as it is. "
+            f"Received: split={split!r}, augment={augment!r}"
+        )
+    if not isinstance(augment, Augment) and not callable(augment):
+        raise ValueError(
+            f"`augment` must be a sonikeras.Augment, a function of pictures, or None. Received: augment={augment!r}"
+        )
+    sound, picture = (augment.changes_sound, augment.changes_picture) if isinstance(augment, Augment) else (False, True)
+    if sound and (output == "image" or stage == "spectrogram"):
+        raise ValueError(
+            "`augment` must not change the sound where there is none: leave `roll`, `noise` and `gain` out. "
+            f"Received: augment={augment!r}, stage={stage!r}, output={output!r}"
+        )
+    if picture and output not in ("picture", "image"):
+        raise ValueError(
+            "`augment` must not change the picture where there is none: `output` must be 'picture' or 'image'. "
+            f"Received: augment={augment!r}, output={output!r}"
+        )
 
 
 def _check_arguments(arguments: dict[str, Any]) -> None:
@@ -282,10 +469,16 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
         value = arguments[key]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"`{key}` must be a positive integer or None. Received: {key}={value!r}")
-    if output in ("picture", "spectrogram") and keras.backend.backend() != "tensorflow":
+    if arguments["service"] is not None and (stage != "image" or output == "image"):
+        raise ValueError(
+            "`service` makes sounds of images: `stage` must be 'image' and `output` another than 'image'. "
+            f"Received: service={arguments['service']!r}, stage={stage!r}, output={output!r}"
+        )
+    drawn = output in ("picture", "spectrogram") or arguments["augment"] is not None
+    if drawn and keras.backend.backend() != "tensorflow":
         raise RuntimeError(
-            "Pictures and spectrograms of a tf.data pipeline need the TensorFlow backend of Keras; output='audio' "
-            f"works on all. Received: KERAS_BACKEND={keras.backend.backend()}"
+            "Pictures, spectrograms and `augment` in a tf.data pipeline need the TensorFlow backend of Keras; "
+            f"output='audio' works on all. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
 
 

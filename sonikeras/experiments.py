@@ -22,11 +22,10 @@ from sonikeras import models, plots
 from sonikeras.augmentation import Augmentation
 from sonikeras.cache import resolve_cache
 from sonikeras.chain import desonify, picture
-from sonikeras.config import as_config, check_choice, presets
+from sonikeras.config import as_config, check_choice, check_integer, check_number, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
 from sonikeras.files import claim, replacing
-from sonikeras.images import read_image
 from sonikeras.reports import Report, evaluate
 from sonikeras.sounds import from_pcm16, write_audio
 from sonikeras.sources import STAGES, Examples
@@ -35,8 +34,9 @@ from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_f
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _SAMPLES = 4
-# What `--smoke` changes: enough to go through every step.
+# What `--smoke` changes: enough to go through every step. Pictures are no larger than this, in pixels.
 _SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
+_SMOKE_SIZE = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,13 +79,14 @@ class FineTuning:
     patience: int = 4
 
     def __post_init__(self) -> None:
-        _check_positive(self, "epochs", "stages", "batch_size", "learning_rate", "head_learning_rate", "patience")
+        for name in ("epochs", "stages", "batch_size", "patience"):
+            check_integer(name, getattr(self, name), minimum=1)
+        for name in ("learning_rate", "head_learning_rate"):
+            check_number(name, getattr(self, name), "above 0", lambda value: value > 0)
         for name in ("warm_up", "label_smoothing", "shift", "zoom", "mask", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be in 0 <= {name} < 1. Received: {name}={getattr(self, name)}")
+            check_number(name, getattr(self, name), f"in 0 <= {name} < 1", lambda value: 0 <= value < 1)
         for name in ("weight_decay", "mixup"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must not be negative. Received: {name}={getattr(self, name)}")
+            check_number(name, getattr(self, name), "at least 0", lambda value: value >= 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,7 +165,9 @@ class Recipe:
     on_error: str = "raise"
 
     def __post_init__(self) -> None:
-        _check_positive(self, "epochs", "batch_size", "learning_rate", "gradient_accumulation")
+        for name in ("epochs", "batch_size", "gradient_accumulation"):
+            check_integer(name, getattr(self, name), minimum=1)
+        check_number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
         check_choice("batch_norm", self.batch_norm, models.BATCH_NORMS)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("strategy", self.strategy, (*STRATEGIES, None))
@@ -190,12 +193,6 @@ class Recipe:
         # A copy of a training picture would tell nothing; across folders train/ and test/ it is the user's affair.
         arguments["group_duplicates"] = self.stage != "audio" and bool(self.fold or self.validation_split)
         return dataset(self.data, split=split, **arguments | changes)
-
-
-def _check_positive(settings: Any, *names: str) -> None:
-    for name in names:
-        if not getattr(settings, name) > 0:
-            raise ValueError(f"`{name}` must be above 0. Received: {name}={getattr(settings, name)}")
 
 
 def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
@@ -415,7 +412,7 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
 def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     """The recipe with what the command line says."""
     given = {key: value for key, value in vars(options).items() if value is not None}
-    changes = {**(_SMOKE if options.smoke else {}), **given}
+    changes = {**(_smoke(recipe) if options.smoke else {}), **given}
     if options.data_dir and not options.data:
         changes["data"] = None
     if options.weights == "none":
@@ -433,6 +430,12 @@ def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     fields = {field.name for field in dataclasses.fields(Recipe)}
     changes = {key: value for key, value in changes.items() if key in fields}
     return dataclasses.replace(recipe, **changes | {"fine_tuning": tuning})
+
+
+def _smoke(recipe: Recipe) -> dict[str, Any]:
+    size = min(recipe.image_size, _SMOKE_SIZE)
+    shorter_side = recipe.shorter_side and round(recipe.shorter_side * size / recipe.image_size)
+    return _SMOKE | {"image_size": size, "shorter_side": shorter_side}
 
 
 def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
@@ -472,7 +475,7 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--seed", type=int, help=shown["seed"])
     add("--on-error", choices=["raise", "skip"], help=f"what to do with unreadable files. {shown['on_error']}")
     add("--out", help="run folder; the same folder again goes on with an interrupted run. Default: runs/<recipe>")
-    add("--smoke", action="store_true", help=f"a run of a minute at most through every step: {_SMOKE}")
+    add("--smoke", action="store_true", help=f"a run of a minute at most through every step: {_smoke(recipe)}")
     return parser
 
 
@@ -501,8 +504,7 @@ def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
     for index in firsts:
-        item, audio = examples.items[index], from_pcm16(sound(index))
-        image = read_image(item) if isinstance(item, Path) else item
+        image, audio = examples.image(index), from_pcm16(sound(index))
         path = directory / examples.class_names[examples.labels[index]] / examples.names[index]
         write_audio(f"{path}.wav", audio, config)
         plots.sample(

@@ -139,3 +139,107 @@ def test_recordings_are_cut_and_padded(tmp_path):
     for path, (x, _) in zip(data.file_paths, data, strict=True):
         assert x.shape == (65024,)
         assert (x.numpy() != 0).sum() == min(int(path.split("/")[-1].removesuffix(".wav")), 65024)
+
+
+# Of a `tf.data.Dataset` -----------------------------------------------------------------------------------------------
+
+
+def stream(count=12, channels=(), size=(30, 40)):
+    images = np.random.default_rng(0).integers(0, 256, (count, *size, *channels), dtype=np.uint8)
+    labels = np.arange(count) % 3
+    return images, labels, tf.data.Dataset.from_tensor_slices((images, labels))
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_a_stream_gives_what_the_functions_give(channels):
+    images, labels, source = stream(3, channels)
+    arguments = {"source": source, "classes": ["b", "a", "c"], "split": "test", "batch_size": None}
+    data = sonikeras.dataset(**arguments, output="audio", seed=7)
+    assert data.cardinality() == 3 and data.class_names == ["b", "a", "c"]
+    assert data.file_paths is None and data.examples is None and data.skipped == []
+    for (audio, label), image, expected in zip(data, images, labels, strict=True):
+        image = image[..., 0] if channels == (1,) else image
+        np.testing.assert_allclose(audio, sonikeras.sonify(image, seed=7), atol=2 / 32768)
+        assert label == expected and label.dtype == tf.int32
+    baseline = sonikeras.dataset(**arguments, output="image", image_size=(30, 40))
+    for (x, _), image in zip(baseline, images, strict=True):
+        np.testing.assert_array_equal(x, np.broadcast_to(image.reshape(30, 40, -1), (30, 40, 3)))
+
+
+def test_a_stream_is_cached_by_content(tmp_path):
+    _, _, source = stream(4)
+    arguments = {"classes": ["a", "b", "c"], "split": "test", "output": "audio", "cache": tmp_path / "sounds"}
+    first = list(sonikeras.dataset(source=source, **arguments))
+    assert len(list((tmp_path / "sounds").rglob("*/*"))) == 4
+    again = list(sonikeras.dataset(source=source.repeat(2), **arguments))
+    assert len(list((tmp_path / "sounds").rglob("*/*"))) == 4
+    np.testing.assert_array_equal(first[0][0], again[0][0][:4])
+
+
+def test_a_stream_for_training_is_shuffled_anew_each_epoch():
+    _, _, source = stream(40)
+    arguments = {"source": source, "classes": ["a", "b", "c"], "output": "image", "batch_size": None}
+    data = sonikeras.dataset(**arguments)
+    first, second = ([x.numpy().tobytes() for x, _ in data] for _ in range(2))
+    assert first != second and sorted(first) == sorted(second)
+    assert first == [x.numpy().tobytes() for x, _ in sonikeras.dataset(**arguments)]
+    unknown = source.filter(lambda image, label: label > 0)
+    assert len(list(sonikeras.dataset(**arguments | {"source": unknown}))) == 26
+
+
+def test_labels_of_a_stream_are_checked():
+    _, _, source = stream()
+    data = sonikeras.dataset(source=source, classes=["a", "b"], output="image")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"index into the 2 `classes`.*Received: label = *.*2"):
+        list(data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": None}, "`classes` must be the names of all labels.*Received: classes=None"),
+        ({"classes": ["a", "a"]}, "`classes` must be the names of all labels"),
+        ({"classes": "ab"}, "`classes` must be the names of all labels"),
+        ({"split": "both"}, "`split` must be 'train' or 'test'. Received: split='both'"),
+        ({"name": "c2"}, "`name` must be None. Received: name='c2'"),
+        ({"fold": (0, 5)}, "`fold` must be None"),
+        ({"validation_split": 0.1}, "`validation_split` must be 0.0"),
+        ({"images_per_class": 10}, "`images_per_class` must be None"),
+        ({"on_error": "skip"}, "`on_error` must be 'raise'"),
+        ({"shard": (0, 2)}, "`shard` must be None"),
+        ({"service": "grpc://localhost:1"}, "`service` must be None"),
+        ({"source": stream()[2].batch(2)}, r"must yield single examples.*not batched.*Received: element_spec=.*None"),
+        ({"source": stream(channels=(4,))[2]}, "must yield single examples"),
+        ({"source": stream()[2].map(lambda x, y: x)}, "must yield single examples"),
+        ({"source": stream()[2].map(lambda x, y: (tf.cast(x, tf.float32), y))}, "must yield single examples"),
+        ({"source": stream()[2].map(lambda x, y: (x, tf.one_hot(y, 3)))}, "must yield single examples"),
+        ({"source": stream()[2].map(lambda x, y: {"image": x, "label": y})}, "must yield single examples"),
+    ],
+)
+def test_streams_that_cannot_be(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        sonikeras.dataset(**{"source": stream()[2], "classes": ["a", "b", "c"], "split": "train"} | arguments)
+
+
+# Shards ---------------------------------------------------------------------------------------------------------------
+
+
+def test_shards_hold_each_example_once():
+    def rows(**changes):
+        data = sonikeras.dataset("c2", output="image", batch_size=None, shuffle=False, images_per_class=10, **changes)
+        return [x.numpy().tobytes() for x, _ in data]
+
+    shards = [rows(shard=(i, 3)) for i in range(3)]
+    assert [len(shard) for shard in shards] == [6, 5, 5]
+    assert sorted(sum(shards, [])) == sorted(rows())
+
+
+@pytest.mark.parametrize("shard", [(3, 3), (-1, 2), (0, 0), 1, (0, 1, 2), ("0", 2)])
+def test_shard_must_be_index_and_count(shard):
+    with pytest.raises(ValueError, match="`shard` must be .*index, count.*Received: shard="):
+        sonikeras.dataset("c2", shard=shard, **SMALL)
+
+
+def test_shard_must_not_be_empty():
+    with pytest.raises(ValueError, match="`shard` must leave at least one example: there are 8. Received: shard="):
+        sonikeras.dataset("c2", shard=(10, 20), **SMALL)
