@@ -14,14 +14,20 @@ import sonikeras
 STUDY_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "vehicles4_spectrogram"
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path_factory, monkeypatch):
-    """No test writes to the user's cache or to the checkout."""
-    monkeypatch.setenv("SONIKERAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    folder = tmp_path_factory.mktemp("here")
-    for name in ("docs", "recipes"):
-        (folder / name).symlink_to(Path(__file__).parents[1] / name)
-    monkeypatch.chdir(folder)
+class OwnFolders:
+    """No test, and no example in a docstring, writes to the user's cache or to the checkout."""
+
+    @pytest.fixture(autouse=True)
+    def _own_folders(self, tmp_path_factory, monkeypatch):
+        monkeypatch.setenv("SONIKERAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        folder = tmp_path_factory.mktemp("here")
+        for name in ("docs", "recipes"):
+            (folder / name).symlink_to(Path(__file__).parents[1] / name)
+        monkeypatch.chdir(folder)
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(OwnFolders())  # fixtures of this file alone would miss the examples
 
 
 @pytest.fixture(scope="session")
