@@ -1,16 +1,23 @@
-"""The best recipe known: analysis with the window of the synthesis, the whole picture, and amplitudes.
+"""The best recipe known: analysis with the window of the synthesis, the whole picture, amplitudes, and fine-tuning.
 
-A new head on the frozen network, as in the study, but the picture shows the image: amplitudes as shades of gray,
-nothing cut off. docs/training.md says what each of these brings, and what is known of the options --flips and
---fine-tune.
+The picture shows the image: amplitudes as shades of gray, nothing cut off. A new head is trained on the frozen network,
+on both orientations of each picture; then the network's last stage is trained too, on pictures that are mirrored,
+moved, zoomed and masked, and the result averages over both orientations. docs/training.md says what each brings.
 
 Ready spectrogram pictures (--stage spectrogram) are taken as the study's: levels in magma, which are turned back into
-amplitudes.
+amplitudes. --no-fine-tune trains the head alone, in a fraction of the time.
 """
 
-from sonikeras.experiments import Recipe, main
+from sonikeras.experiments import FineTuning, Recipe, main
 
-RECIPE = Recipe(network="efficientnet_lite0", data="c10", config="matched", colormap="magma")
+RECIPE = Recipe(
+    network="efficientnet_lite0",
+    data="c10",
+    config="matched",
+    colormap="magma",
+    flips=True,
+    fine_tuning=FineTuning(),
+)
 
 if __name__ == "__main__":
     main(RECIPE, __doc__)

@@ -63,7 +63,7 @@ class FineTuning:
     """
 
     epochs: int = 12
-    stages: int = 2
+    stages: int = 1
     batch_size: int = 16
     learning_rate: float = 3e-4
     head_learning_rate: float = 1e-3
@@ -74,7 +74,7 @@ class FineTuning:
     shift: float = 0.1
     zoom: float = 0.1
     mask: float = 0.15
-    mixup: float = 0.2
+    mixup: float = 0.0
     ema: float = 0.95
     patience: int = 4
 

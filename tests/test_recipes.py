@@ -92,8 +92,8 @@ def test_fine_tuning_trains_the_last_stages():
 
 
 def test_best_recipe():
-    """Amplitudes of the whole picture; with both orientations what is saved is still what is reported."""
-    folder = start("best", "--smoke", "--flips")
+    """Amplitudes of the whole picture, fine-tuned; with both orientations what is saved is still what is reported."""
+    folder = start("best", "--smoke")
     report, run = check(folder, ["cat", "dog"])
     assert run["sonification"]["picture_scale"] == "amplitude" and run["recipe"]["shorter_side"] is None
     assert {path.name for path in (folder / "features").iterdir()} == {"train", "train-mirrored", "test"}
@@ -105,8 +105,8 @@ def test_best_recipe():
 def test_fine_tuning_with_a_validation_part():
     """The head, then the network, then the best epoch; the same seed gives the same history to the last digit."""
     recipe, doc = load("best")
-    options = ["--smoke", "--images-per-class", "20", "--fine-tune", "--tune-epochs", "2", "--validation-split", "0.2"]
-    options += ["--flips"]
+    options = ["--smoke", "--images-per-class", "20", "--tune-epochs", "2", "--validation-split", "0.2"]
+    options += ["--tune-mixup", "0.2"]
     histories = []
     for name in ("run", "again"):
         experiments.main(recipe, doc, [*options, "--out", name])
