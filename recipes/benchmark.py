@@ -77,6 +77,9 @@ def main() -> None:
         for name, (batch, batches) in steps.items()
     }
     results["pipeline memory"] = {n: run(options, "pipeline-memory", str(n), cores=os.cpu_count()) for n in (few, many)}
+    results["preparation"] = run(options, "preparation", cores=os.cpu_count())
+    results["folder"] = run(options, "folder", cores=os.cpu_count())
+    results["feeding"] = run(options, "feeding", cores=os.cpu_count())
     text = tables(results)
     print(text)
     (directory / "benchmark.md").write_text(text)
@@ -357,6 +360,135 @@ def pipeline_memory(count: str, options: argparse.Namespace) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+# Data ----------------------------------------------------------------------------------------------------------------
+
+
+def image_files(directory: Path, count: int, *, start: int = 0, different: int = 10_000, side: int = 300) -> None:
+    """A folder of two classes of so many image files, of which so many are different: the others are links to them."""
+    from sklearn.datasets import load_sample_images
+
+    from sonikeras.images import write_image
+
+    photos = load_sample_images().images
+    for number in range(count):
+        path = directory / "ab"[number % 2] / f"{number:06}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number >= different:
+            os.link(directory / "ab"[number % 2] / f"{number % different:06}.png", path)
+            continue
+        photo, (top, left) = photos[number % 2], divmod(start + number // 2, 340)
+        write_image(path, photo[top % 127 :, left:][:side, :side])
+
+
+def preparation(options: argparse.Namespace) -> dict[str, float]:
+    """Sounds a second: of the engine on images in memory, and of `prepare`, without and with pictures.
+
+    The time for reading the images, by as many threads, is taken off `prepare`'s.
+    """
+    limit_threads()
+    import sonikeras
+
+    count = 20 if options.smoke else 2000
+    seconds: dict[str, list[float]] = {}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+            result = function()
+        seconds.setdefault(name, []).append(time.perf_counter() - start)
+        return result
+
+    def prepare(source: Path, out: Path, pictures: bool) -> None:
+        sonikeras.prepare(None, out, data_dir=source, cache=False, pictures=pictures)
+
+    for number in range(options.rounds + 1):
+        if number == 1:  # the first round compiled
+            seconds.clear()
+        with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(cores()) as pool:
+            source = Path(folder) / "images"
+            image_files(source, count, start=number * count)
+            paths = sorted(source.rglob("*.png"))
+            pixels = timed("reading", lambda: list(pool.map(sonikeras.read_image, paths)))  # noqa: B023
+            timed("engine", lambda: [None for _ in pool.map(sonikeras.sonify, pixels)])  # noqa: B023
+            for name, pictures in (("prepare, sounds", False), ("prepare, sounds and pictures", True)):
+                timed(name, lambda: prepare(source, Path(folder) / name, pictures))  # noqa: B023
+    times = {name: np.array(values) for name, values in seconds.items()}
+    result = {"engine": count / float(np.median(times["engine"]))}
+    for name in ("prepare, sounds", "prepare, sounds and pictures"):
+        net = times[name] - times["reading"]
+        result[name] = count / float(np.median(net))
+        result[f"{name}: share of the engine's speed"] = float(np.median(times["engine"] / net))
+    return result
+
+
+def folder(options: argparse.Namespace) -> dict[str, float]:
+    """Seconds to the first batch of a folder of tiny image files, and peak of memory in its epoch, in MiB."""
+    limit_threads()
+    import sonikeras
+
+    count = 1000 if options.smoke else 100_000
+
+    def first(data_dir: str, **arguments: Any) -> Any:
+        data = sonikeras.dataset(data_dir=data_dir, cache=False, **arguments)
+        return data, next(iter(data))
+
+    with tempfile.TemporaryDirectory() as directory:
+        image_files(Path(directory), 100, side=16)
+        first(directory)  # compiles
+        first(directory, output="image")
+    with tempfile.TemporaryDirectory() as directory:
+        image_files(Path(directory), count, different=100, side=16)
+        start = time.perf_counter()
+        first(directory)
+        seconds = time.perf_counter() - start
+        data, _ = first(directory, output="image", batch_size=100)
+        batches, sizes = int(data.cardinality()), []
+        for number, _ in enumerate(data):
+            if number in (batches // 10, batches - 1):
+                sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return {
+        "files": count,
+        "first batch, s": seconds,
+        "peak MiB after a tenth of an epoch": sizes[0],
+        "peak MiB after the epoch": sizes[-1],
+    }
+
+
+def feeding(options: argparse.Namespace) -> dict[str, float]:
+    """Share of an epoch's time in which training steps of EfficientNet-Lite0, head alone, wait for their batch."""
+    limit_threads()
+    import keras
+
+    import sonikeras
+
+    per_class = 20 if options.smoke else 100
+    model = sonikeras.models.classifier("efficientnet_lite0", 10, freeze=True)
+    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    result = {}
+    with tempfile.TemporaryDirectory() as directory:
+        records = Path(directory) / "records"
+        arguments = {"config": "matched", "images_per_class": per_class, "cache": Path(directory) / "cache"}
+        with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+            sonikeras.prepare("c10", records, format="tfrecord", **arguments)
+        for name, data in (
+            ("from the cache", sonikeras.dataset("c10", **arguments)),
+            ("sounds from TFRecord", sonikeras.dataset("c10", data_dir=records, stage="audio", config="matched")),
+            ("pictures from TFRecord", sonikeras.dataset("c10", data_dir=records, stage="spectrogram")),
+        ):
+            for _ in range(2):  # the first epoch compiles
+                waited, start, batches = 0.0, time.perf_counter(), iter(data)
+                while True:
+                    asked = time.perf_counter()
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    waited += time.perf_counter() - asked
+                    model.train_on_batch(*batch)
+                share = waited / (time.perf_counter() - start)
+            result[name] = share
+    return result
+
+
 # Training ------------------------------------------------------------------------------------------------------------
 
 
@@ -435,6 +567,9 @@ PARTS: dict[str, Callable[..., Any]] = {
     "pipeline-memory": pipeline_memory,
     "frozen-features": frozen_features,
     "step": step,
+    "preparation": preparation,
+    "folder": folder,
+    "feeding": feeding,
 }
 
 # The report ----------------------------------------------------------------------------------------------------------
@@ -493,6 +628,12 @@ def tables(results: dict[str, Any]) -> str:
         ),
         "\n### Peak memory of the pipeline\n",
         table(["images", "MiB"], [[str(n), f"{value:.0f}"] for n, value in results["pipeline memory"].items()]),
+        f"\n### `prepare`, {count} cores\n",
+        table(["", "a second"], [[name, f"{value:.3g}"] for name, value in results["preparation"].items()]),
+        "\n### A folder of tiny files\n",
+        table(["", ""], [[name, f"{value:.4g}"] for name, value in results["folder"].items()]),
+        f"\n### Share of a training epoch that waits for data, {count} cores\n",
+        table(["", "share"], [[name, f"{value:.3f}"] for name, value in results["feeding"].items()]),
     ]
     return "\n".join(parts)
 

@@ -1,4 +1,4 @@
-"""The command line: `sonikeras sonify | picture | desonify | prepare | info`."""
+"""The command line: `sonikeras sonify | picture | desonify | prepare | duplicates | info`."""
 
 from __future__ import annotations
 
@@ -44,11 +44,23 @@ def _desonify(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     import sonikeras
 
-    names = ("data_dir", "classes", "images_per_class", "config", "engine", "seed", "on_error")
+    names = ["data_dir", "source", "classes", "images_per_class", "config", "engine", "seed", "cache", "on_error"]
+    names += ["format", "audio_format", "pictures", "shard", "shard_size", "verify"]
     name = None if options.name == "all" else options.name
     skipped = sonikeras.prepare(name, options.directory, **{key: getattr(options, key) for key in names})
     for path in skipped:
         print(f"left out: {path}")
+
+
+def _duplicates(options: argparse.Namespace) -> None:
+    import sonikeras
+
+    names = ("data_dir", "source", "classes", "images_per_class", "stage")
+    name = None if options.name == "all" else options.name
+    found = sonikeras.near_duplicates(name, **{key: getattr(options, key) for key in names})
+    for train, test, correlation in found:
+        print(f"{correlation:.3f}  {train}  {test}")
+    print(f"{len(found)} pairs of a training and a test image are alike")
 
 
 def _info(options: argparse.Namespace) -> None:
@@ -83,6 +95,22 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"must be INDEX/COUNT, from 0/COUNT on, such as 0/4. Received: {text}")
+    return int(index), int(count)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", help='c2, c4, c10 or c15, or "all" classes of --data-dir or --source')
+    add("--data-dir", help="folder <class>/* or {train,test}/<class>/* of images")
+    add("--source", default="builtin", help="where images come from without --data-dir; default: builtin")
+    add("--classes", nargs="+", help="names of the classes to take")
+    add("--images-per-class", type=int, help="at most so many, a fifth of them for testing")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sonikeras", description="Images as sounds, sounds as pictures.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -110,17 +138,33 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--size", type=_size, metavar="WxH", help="pixels; default: frames x bins, as it was sonified")
     add.set_defaults(run=_desonify)
 
-    add = commands.add_parser("prepare", help="write the sounds and pictures of a data set into class folders")
-    add.add_argument("name", help='c2, c4, c10 or c15, or "all" classes of --data-dir')
-    add.add_argument("directory", help="folder to write to: DIRECTORY/{train,test}/<class>/")
-    add.add_argument("--data-dir", help="folder <class>/* or {train,test}/<class>/* of images")
-    add.add_argument("--classes", nargs="+", help="names of the classes to take")
-    add.add_argument("--images-per-class", type=int, help="at most so many, a fifth of them for testing")
+    add = commands.add_parser(
+        "prepare", help="write the sounds and pictures of a data set into class folders or records"
+    )
+    _add_data(add)
+    add.add_argument("directory", help="folder to write to; the same command goes on where one was stopped")
     add.add_argument("--config", default="study", help=f"{preset}; default: study")
     add.add_argument("--engine", default="auto", help="default: auto")
     add.add_argument("--seed", type=int, default=42, help="default: 42")
+    add.add_argument("--no-cache", dest="cache", action="store_false", help="keep no second copy of each sound")
     add.add_argument("--on-error", default="raise", choices=["raise", "skip"], help="default: raise")
+    add.add_argument(
+        "--format",
+        default="files",
+        choices=["files", "tfrecord"],
+        help="files: DIRECTORY/{train,test}/<class>/*; tfrecord: DIRECTORY/{train,test}-*.tfrecord; default: files",
+    )
+    add.add_argument("--audio-format", choices=["wav", "flac"], help="default: wav for files, flac in records")
+    add.add_argument("--no-pictures", dest="pictures", action="store_false", help="sounds only")
+    add.add_argument("--shard", type=_shard, metavar="I/N", help="make every N-th example from I on, others elsewhere")
+    add.add_argument("--shard-size", type=int, default=1024, help="examples in a record file; default: 1024")
+    add.add_argument("--verify", action="store_true", help="compare what is there with its checksums, not its size")
     add.set_defaults(run=_prepare)
+
+    add = commands.add_parser("duplicates", help="list test images that are nearly the same as training images")
+    _add_data(add)
+    add.add_argument("--stage", default="image", choices=["image", "spectrogram"], help="default: image")
+    add.set_defaults(run=_duplicates)
 
     add = commands.add_parser("info", help="print versions, engines, presets and folders")
     add.set_defaults(run=_info)

@@ -17,7 +17,7 @@ from sonikeras.cache import SoundCache, resolve_cache
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
 from sonikeras.sounds import check_peak, to_pcm16
-from sonikeras.sources import SPLITS, Examples, load_examples, readable
+from sonikeras.sources import SPLITS, Examples, check_shard, load_examples, readable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -367,9 +367,7 @@ def _is_dataset(source: Any) -> bool:
 
 
 def _shard(examples: Examples, shard: Any) -> Examples:
-    if not isinstance(shard, tuple | list) or len(shard) != 2:
-        raise ValueError(f"`shard` must be a pair (index, count), or None. Received: shard={shard!r}")
-    part = examples.shard(*shard)
+    part = examples.shard(*check_shard(shard))
     if not len(part):
         raise ValueError(
             f"`shard` must leave at least one example: there are {len(examples)}. Received: shard={shard!r}"

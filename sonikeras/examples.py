@@ -9,6 +9,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,11 +132,16 @@ class Examples:
             >>> [len(examples.shard(i, 4)) for i in range(4)]
             [3, 3, 2, 2]
         """
-        if not all(type(number) is int for number in (index, count)) or not 0 <= index < count:
-            raise ValueError(
-                f"`shard` must be integers (index, count) with 0 <= index < count. Received: shard={(index, count)!r}"
-            )
+        check_shard((index, count))
         return self.select(range(index, len(self), count))
+
+
+def check_shard(shard: Any) -> tuple[int, int]:
+    """The pair (index, count) that an argument must be, or a `ValueError`."""
+    pair = isinstance(shard, tuple | list) and len(shard) == 2 and all(type(number) is int for number in shard)
+    if not pair or not 0 <= shard[0] < shard[1]:
+        raise ValueError(f"`shard` must be (index, count) with 0 <= index < count, or None. Received: shard={shard!r}")
+    return shard[0], shard[1]
 
 
 def readable(examples: Examples, stage: str, config: SonificationConfig) -> tuple[Examples, list[str]]:

@@ -1,22 +1,42 @@
-"""A data set written out: sounds and pictures in class folders, as the study's own data are laid out."""
+"""A data set written out: sounds and pictures in class folders or in record files, with a manifest."""
 
 from __future__ import annotations
 
+import collections
 import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import functools
+import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from sonikeras import chain
-from sonikeras.cache import SoundCache, resolve_cache
-from sonikeras.config import SonificationConfig, as_config
+import numpy as np
+
+from sonikeras import records, rendering, tfrecords
+from sonikeras.cache import resolve_cache
+from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
-from sonikeras.files import claim
-from sonikeras.images import write_image
+from sonikeras.files import claim, write_bytes
+from sonikeras.images import read_image
+from sonikeras.manifests import JOURNAL, Journal, Row, example_key, known_rows, manifest_name, writing_manifest
 from sonikeras.progress import Progress
-from sonikeras.sounds import from_pcm16, write_audio
-from sonikeras.sources import Examples, load_examples, readable
+from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16, read_audio
+from sonikeras.sources import Examples, check_shard, load_examples
+
+FORMATS = ("files", "tfrecord")
+AUDIO_FORMATS = ("wav", "flac")
+SHARD_SIZE = 1024
+_WORKING = ".prepare"  # hidden folder of what is under way
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def prepare(
@@ -24,7 +44,7 @@ def prepare(
     directory: str | os.PathLike,
     *,
     data_dir: str | os.PathLike | None = None,
-    source: str = "builtin",
+    source: Any = "builtin",
     classes: Sequence[str] | None = None,
     images_per_class: int | None = None,
     config: str | SonificationConfig = "study",
@@ -32,72 +52,555 @@ def prepare(
     seed: int = 42,
     cache: bool | str | os.PathLike = True,
     on_error: str = "raise",
+    format: str = "files",
+    audio_format: str | None = None,
+    pictures: bool = True,
+    shard: tuple[int, int] | None = None,
+    shard_size: int = SHARD_SIZE,
+    verify: bool = False,
 ) -> list[str]:
     """Writes the sound and the spectrogram picture of every image of a data set.
 
-    `directory/{train,test}/<class>/<name>.wav` and `.png`; the WAV files carry the config. Files are written whole or
-    not at all, and those that are there already are kept, so a second start goes on where the first stopped.
+    Either `directory/{train,test}/<class>/<name>.wav` and `.png`, or record files such as
+    `directory/train-00000-of-00012.tfrecord`, whose schema is in `sonikeras.records`; and `directory/manifest.csv` with
+    a row for each example: its files, their sizes and SHA-256, that of its image, and the spectral convergence of its
+    sound.
+    `sonikeras.dataset(data_dir=directory, stage="audio")` or `"spectrogram"` reads either.
+
+    The same call goes on where one was stopped, also by force, and ends with the same bytes as one that was not. What
+    is there is kept as long as it fits the manifest and the image it was made of; the rest is made anew.
 
     Args:
         name: As of `sonikeras.dataset`, like all arguments that are not said here.
         directory: Folder to write to.
+        cache: As of `sonikeras.dataset`; `False` saves the room of a second copy of each sound.
+        on_error: `"raise"`: stops at an image that cannot be read, and keeps what was made; or `"skip"`: goes on, and
+            lists such images in one warning and in what is returned. Defaults to `"raise"`.
+        format: `"files"` or `"tfrecord"`. Defaults to `"files"`.
+        audio_format: `"wav"` or `"flac"`, both without loss. Defaults to `None`: WAV files, FLAC in records.
+        pictures: Boolean, whether to draw and write the pictures too. Defaults to `True`.
+        shard: `(index, count)`: make every `count`-th example (of record files: every `count`-th file) from `index` on,
+            with a manifest of its own, while other processes make the others. A call without it then finds all made
+            and writes the whole manifest. Defaults to `None`: all examples.
+        shard_size: Integer, examples in a record file. Defaults to 1024.
+        verify: Boolean, whether to compare what is there with its checksums, instead of its size. Defaults to `False`.
 
     Returns:
-        List of paths of images that were left out, with `on_error="skip"`.
+        List of names of images that were left out, with `on_error="skip"`: paths where they are files.
 
     Raises:
         ValueError: An argument breaks its rule, an image cannot be read, or the folder holds files made in another way,
             of which `prepare.json` in it tells.
         FileNotFoundError: There is no such folder.
+        OSError: The disk is full; what was made is kept.
 
     Example:
         >>> import sonikeras
-        >>> sonikeras.prepare("c2", "sounds", images_per_class=5)  # doctest: +SKIP
+        >>> sonikeras.prepare("c2", "heard", images_per_class=5, config="lossless")  # doctest: +ELLIPSIS
+        Sounds and pictures in heard/train
+        ...
         []
+        >>> sounds = sonikeras.dataset("c2", data_dir="heard", stage="audio", config="lossless")
     """
-    config = as_config(config)
-    engine, sounds = resolve_engine(engine, config), resolve_cache(cache)
-    directory = Path(directory)
-    skipped: list[str] = []
-    parts: dict[str, Examples] = {}
-    for split in ("train", "test"):
-        examples = load_examples(
-            name,
-            split,
-            data_dir=data_dir,
-            source=source,
-            classes=classes,
-            images_per_class=images_per_class,
+    arguments = {key: value for key, value in locals().items() if key != "shard"}
+    if shard is not None:
+        check_shard(shard)
+    job = Job.of(**arguments)
+    parts = job.parts()
+    job.claim(parts)
+    return job.run(parts, shard)
+
+
+class Problem(NamedTuple):
+    """An image that cannot be read."""
+
+    name: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """The checked arguments of `prepare`, and the steps it takes. Any number of processes may run shards of one."""
+
+    name: str | None
+    directory: Path
+    data_dir: str | os.PathLike | None
+    source: Any
+    classes: Sequence[str] | None
+    images_per_class: int | None
+    config: SonificationConfig
+    engine: str
+    seed: int
+    cache: bool | str | os.PathLike
+    on_error: str
+    format: str
+    audio_format: str
+    pictures: bool
+    shard_size: int
+    verify: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        directory: str | os.PathLike,
+        config: str | SonificationConfig,
+        engine: str,
+        format: str,
+        audio_format: str | None,
+        **others: Any,
+    ) -> Job:
+        """Checks the arguments, and puts in what a default stands for."""
+        config = as_config(config)
+        check_choice("format", format, FORMATS)
+        check_choice("audio_format", audio_format, (*AUDIO_FORMATS, None))
+        check_choice("on_error", others["on_error"], ("raise", "skip"))
+        check_integer("shard_size", others["shard_size"], minimum=1)
+        return cls(
+            directory=Path(directory),
+            config=config,
+            engine=resolve_engine(engine, config),
+            format=format,
+            audio_format=audio_format or ("wav" if format == "files" else "flac"),
+            **others,
         )
-        if on_error == "skip":
-            examples, bad = readable(examples, "image")
-            skipped += bad
-        parts[split] = examples
-    origin = source if data_dir is None else str(Path(data_dir).resolve())
-    claim(directory / "prepare.json", {"source": origin, "config": config.to_dict(), "engine": engine, "seed": seed})
-    for split, examples in parts.items():
-        _write(examples, directory / split, config, engine, seed, sounds)
-    return skipped
+
+    def parts(self) -> dict[str, Examples]:
+        """The examples of each split."""
+        return {
+            split: load_examples(
+                self.name,
+                split,
+                data_dir=self.data_dir,
+                source=self.source,
+                classes=self.classes,
+                images_per_class=self.images_per_class,
+            )
+            for split in ("train", "test")
+        }
+
+    def claim(self, parts: dict[str, Examples]) -> None:
+        """Notes in the folder what is made in it, or checks that it is the same."""
+        if self.data_dir is not None:
+            origin = str(Path(self.data_dir).resolve())
+        else:
+            origin = self.source if isinstance(self.source, str) else "arrays"
+        plan = {
+            "source": origin,
+            "config": self.config.to_dict(),
+            "engine": self.engine,
+            "seed": self.seed,
+            "format": self.format,
+            "audio_format": self.audio_format,
+            "pictures": self.pictures,
+        }
+        if self.format == "tfrecord":  # what decides which record is in which file
+            plan |= {
+                "class_names": parts["train"].class_names,
+                "examples": {split: len(examples) for split, examples in parts.items()},
+                "shard_size": self.shard_size,
+            }
+        claim(self.directory / "prepare.json", plan, shared=True)
+
+    def run(
+        self,
+        parts: dict[str, Examples],
+        shard: tuple[int, int] | None,
+        *,
+        threads: int | None = None,
+        quiet: bool = False,
+    ) -> list[str]:
+        """Makes what is missing of all examples or of a shard, and writes its manifest. Returns what was left out."""
+        working = self.directory / (_WORKING if shard is None else f"{_WORKING}-{shard[0]:05d}-of-{shard[1]:05d}")
+        _clear(working)
+        run = _Run(self, working, threads or os.cpu_count() or 1)
+        problems: list[Problem] = []
+        seen = 0
+        with _explaining_full_disk(), contextlib.closing(run.journal):
+            with writing_manifest(self.directory / manifest_name(shard), working) as manifest:
+                for split, examples in parts.items():
+                    groups = self._groups(len(examples), shard)
+                    total = sum(len(group) for _, group in groups)
+                    progress = None if quiet else Progress(f"{self._what} in {self.directory / split}", total)
+                    for done, result in enumerate(run.results(split, examples, groups), start=1):
+                        seen += 1
+                        if isinstance(result, Problem):
+                            problems.append(result)
+                        else:
+                            manifest.writerow(result)
+                        if progress:
+                            progress.update(done)
+            self._finish(working, shard, run.journal.untaken)
+        if problems:
+            listed = "\n".join(problem.message for problem in problems)
+            warnings.warn(f"{len(problems)} of {seen} images are left out:\n{listed}", stacklevel=3)
+        return [problem.name for problem in problems]
+
+    def join(self, parts: dict[str, Examples]) -> list[str]:
+        """Writes the whole manifest from those of shards that are all done. Returns what was left out."""
+        working = self.directory / _WORKING
+        _clear(working)
+        rows = {row.key: row for row in known_rows(self.directory)}
+        missing = []
+        with writing_manifest(self.directory / manifest_name(None), working) as manifest:
+            for split, examples in parts.items():
+                for index in range(len(examples)):
+                    row = rows.pop(_key(split, examples, index), None)
+                    if row is None:
+                        missing.append(examples.describe(index))
+                    else:
+                        manifest.writerow(row)
+        self._finish(working, None, list(rows))
+        return missing
+
+    @property
+    def _what(self) -> str:
+        return "Sounds and pictures" if self.pictures else "Sounds"
+
+    def _groups(self, total: int, shard: tuple[int, int] | None) -> list[tuple[str, range]]:
+        """The examples of a shard, by file name of their records; `""` where each has files of its own."""
+        index, count = shard or (0, 1)
+        if self.format == "files":
+            return [("", range(index, total, count))]
+        starts = range(0, total, self.shard_size)
+        return [
+            (f"{position:05d}-of-{len(starts):05d}", range(start, min(start + self.shard_size, total)))
+            for position, start in list(enumerate(starts))[index::count]
+        ]
+
+    def _finish(self, working: Path, shard: tuple[int, int] | None, untaken: list[str]) -> None:
+        shutil.rmtree(working)
+        if shard is not None:
+            return
+        for folder in self.directory.glob(f"{_WORKING}-*"):
+            shutil.rmtree(folder)
+        for manifest in self.directory.glob("manifest-*.csv"):
+            manifest.unlink()
+        if untaken:
+            some = ", ".join(untaken[:3])
+            warnings.warn(
+                f"{self.directory} has files of {len(untaken)} examples that are not, or no longer, in the data set; "
+                f"they are left there, and are not in the manifest: {some}{', ...' if len(untaken) > 3 else ''}",
+                stacklevel=4,
+            )
 
 
-def _write(
-    examples: Examples, root: Path, config: SonificationConfig, engine: str, seed: int, cache: SoundCache | None
-) -> None:
-    load = sound_loader(examples, config, engine=engine, seed=seed, cache=cache)
+class _Run:
+    """One process' work on a job."""
 
-    def write(index: int) -> None:
-        stem = root / examples.class_names[examples.labels[index]] / examples.names[index]
-        sound, image = Path(f"{stem}.wav"), Path(f"{stem}.png")
-        if not (sound.exists() and image.exists()):
-            audio = from_pcm16(load(index))
-            write_audio(sound, audio, config)
-            write_image(image, chain.picture(audio, config))
+    def __init__(self, job: Job, working: Path, threads: int) -> None:
+        self.job, self.working, self.threads = job, working, threads
+        self.cache = resolve_cache(job.cache)
+        # Records tell all there is to know of themselves.
+        self.journal = Journal(working, known_rows(job.directory) if job.format == "files" else ())
 
-    progress = Progress(f"Sounds and pictures in {root}", len(examples))
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    def results(self, split: str, examples: Examples, groups: list[tuple[str, range]]) -> Iterator[Row | Problem]:
+        """What became of each example, in order, made where it is missing."""
+        for position, indices in groups:
+            if position:
+                yield from self._records(split, examples, indices, f"{split}-{position}.tfrecord")
+            else:
+                make = functools.partial(self._files, split, examples)
+                yield from _in_order(make, indices, self.threads)
+
+    def _files(self, split: str, examples: Examples, index: int) -> Row | Problem:
+        """Makes the files of one example, unless they are there."""
+        job, example = self.job, _once(examples, index)
+        key = _key(split, examples, index)
+        sound, picture = f"{key}.{job.audio_format}", f"{key}.png" if job.pictures else ""
+        paths = [job.directory / name for name in (sound, picture) if name]
+        finished: set[Path] = set()
+        noted = row = self.journal.take(key)
+        made = None
         try:
-            for done, _ in enumerate(pool.map(write, range(len(examples))), start=1):
-                progress.update(done)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            checksum = _sha256(example.data(0))
+            if row is None and all(path.exists() for path in paths):
+                row = self._adopt(split, example, checksum, sound, picture)
+            if row is None or row.image_sha256 != checksum or not self._is_whole(row):
+                finished = self._finished(row, checksum)
+                made = self._make(example, paths[0].read_bytes() if paths[0] in finished else None)
+        except (OSError, ValueError) as error:
+            return self._problem(examples, index, error)
+        if made is None:
+            assert row is not None
+            if noted is None:
+                self.journal.add(row)
+            return row
+        # Nothing is there of which the journal tells otherwise, at any moment.
+        for path in set(paths) - finished:
+            path.unlink(missing_ok=True)
+        row = _row(split, example, checksum, (sound, 0, made.sound), (picture, 0, made.picture), made.convergence)
+        self.journal.add(row)
+        for path, data in zip(paths, (made.sound, made.picture), strict=False):
+            if path not in finished:
+                write_bytes(path, data or b"", folder=self.working)
+        return row
+
+    def _finished(self, row: Row | None, checksum: str) -> set[Path]:
+        """Which of the files that are noted of an image are there and as they should be."""
+        if row is None or row.image_sha256 != checksum:
+            return set()
+        noted = {self.job.directory / name: digest for name, digest in (row[4:8:3], row[8:12:3]) if name}
+        return {path for path, digest in noted.items() if path.exists() and _sha256(path.read_bytes()) == digest}
+
+    def _adopt(self, split: str, example: Examples, checksum: str, sound: str, picture: str) -> Row | None:
+        """The row of files of which nothing is noted, if they are whole and of this job."""
+        job = self.job
+        image = example.image(0)
+        try:
+            audio, config = read_audio(job.directory / sound)
+            data = (job.directory / picture).read_bytes() if picture else None
+            if data is not None and read_image(data, color=True).shape[:2] != job.config.picture_size:
+                return None
+        except ValueError:
+            return None
+        if config != job.config or len(audio) != job.config.samples:
+            return None
+        convergence = rendering.spectral_convergence(audio, image, job.config)
+        heard = (job.directory / sound).read_bytes()
+        return _row(split, example, checksum, (sound, 0, heard), (picture, 0, data), convergence)
+
+    def _records(self, split: str, examples: Examples, indices: range, name: str) -> Iterator[Row | Problem]:
+        """Makes one record file, unless it is there. Records of an earlier attempt are taken over."""
+        path, partial = self.job.directory / name, self.working / name
+        torn = partial.with_suffix(".torn")
+        if partial.exists() and (not torn.exists() or partial.stat().st_size > torn.stat().st_size):
+            partial.replace(torn)
+        found = {
+            example_key(split, entry.class_name, entry.name): entry
+            for entry in records.index((file for file in (torn, path) if file.exists()), torn=True)
+        }
+        noted = functools.partial(self._noted, split, examples, found, path)
+        if path.exists():
+            results = list(_in_order(noted, indices, self.threads))
+            rows = [result for result in results if isinstance(result, Row)]
+            if None not in results and sum(entry.path == path for entry in found.values()) == len(rows):
+                yield from results  # type: ignore[misc]
+                return
+        yield from self._write_records(split, examples, indices, found, path, partial)
+        torn.unlink(missing_ok=True)
+
+    def _noted(
+        self, split: str, examples: Examples, found: dict[str, records.Entry], path: Path, index: int
+    ) -> Row | Problem | None:
+        """What is known of an example of a record file that is there, or `None` if it must be made."""
+        example, entry = _once(examples, index), found.get(_key(split, examples, index))
+        try:
+            checksum = _sha256(example.data(0))
+            if entry is None:
+                example.image(0)
+                return None
+        except (OSError, ValueError) as error:
+            return self._problem(examples, index, error)
+        row = _row_of(split, entry)
+        return row if entry.path == path and row.image_sha256 == checksum and self._is_whole(row) else None
+
+    def _write_records(
+        self,
+        split: str,
+        examples: Examples,
+        indices: range,
+        found: dict[str, records.Entry],
+        path: Path,
+        partial: Path,
+    ) -> Iterator[Row | Problem]:
+        import tensorflow as tf
+
+        make = functools.partial(self._record, split, examples, found)
+        offset = 0
+        try:
+            with tf.io.TFRecordWriter(str(partial)) as writer:
+                for result in _in_order(make, indices, self.threads):
+                    if isinstance(result, Problem):
+                        yield result
+                        continue
+                    writer.write(result)
+                    writer.flush()  # a process that is killed leaves it
+                    start, length = offset + tfrecords.HEADER, len(result)
+                    entry = records.entry(result, path, 0, length)
+                    yield _row_of(split, entry, start)
+                    offset = start + length + tfrecords.FOOTER
+        except tf.errors.OpError as error:
+            number = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EFBIG
+            raise OSError(number, error.message, str(path)) from error
+        os.replace(partial, path)
+
+    def _record(self, split: str, examples: Examples, found: dict[str, records.Entry], index: int) -> bytes | Problem:
+        """The record of one example, taken over where there is one."""
+        example, entry = _once(examples, index), found.get(_key(split, examples, index))
+        try:
+            checksum = _sha256(example.data(0))
+            if entry is not None and entry.image_sha256 == checksum:
+                record = _read(entry.path, *entry.place)
+                row = _row_of(split, records.entry(record, entry.path, 0, len(record)))
+                if _sha256(record[row.sound_offset :][: row.sound_bytes]) == row.sound_sha256 and (
+                    not row.picture or _sha256(record[row.picture_offset :][: row.picture_bytes]) == row.picture_sha256
+                ):
+                    return record
+            made = self._make(example)
+        except (OSError, ValueError) as error:
+            return self._problem(examples, index, error)
+        return records.serialize(
+            sound=made.sound,
+            sound_sha256=_sha256(made.sound),
+            picture=made.picture,
+            picture_sha256="" if made.picture is None else _sha256(made.picture),
+            label=int(example.labels[0]),
+            class_name=example.class_names[example.labels[0]],
+            name=example.names[0],
+            image_sha256=checksum,
+            spectral_convergence=made.convergence,
+        )
+
+    def _make(self, example: Examples, sound: bytes | None = None) -> _Made:
+        """What is written of an example; `sound` is its sound file where there is one."""
+        job = self.job
+        if sound is None:
+            load = sound_loader(example, job.config, engine=job.engine, seed=job.seed, cache=self.cache)
+            sound = encode_pcm16(pcm := load(0), job.config, f".{job.audio_format}")
+        else:
+            pcm = decode_pcm16(sound)
+        audio = from_pcm16(pcm)
+        return _Made(
+            sound=sound,
+            picture=rendering.encode_picture(audio, job.config) if job.pictures else None,
+            convergence=rendering.spectral_convergence(audio, example.image(0), job.config),
+        )
+
+    def _is_whole(self, row: Row) -> bool:
+        """Whether the files of a row are there, as long as they should be, and with `verify` as they should be."""
+        for name, offset, length, checksum in (row[4:8], row[8:12]):
+            if not name:
+                continue
+            path = self.job.directory / name
+            try:
+                size = path.stat().st_size
+            except FileNotFoundError:
+                return False
+            if size != length if self.job.format == "files" else size < offset + length:
+                return False
+            if self.job.verify and _sha256(_read(path, offset, length)) != checksum:
+                return False
+        return True
+
+    def _problem(self, examples: Examples, index: int, error: Exception) -> Problem:
+        if self.job.on_error == "raise":
+            raise error
+        return Problem(examples.describe(index), str(error))
+
+
+class _Made(NamedTuple):
+    sound: bytes
+    picture: bytes | None
+    convergence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Once(Examples):
+    """One example, which is read and decoded once, however often it is asked for."""
+
+    kept: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def data(self, index: int) -> bytes:
+        if "data" not in self.kept:
+            self.kept["data"] = super().data(index)
+        return self.kept["data"]
+
+    def image(self, index: int, *, color: bool = False) -> np.ndarray:
+        key = "color" if color else "gray"
+        if key not in self.kept:
+            self.kept[key] = super().image(index, color=color)
+        return self.kept[key]
+
+
+def _once(examples: Examples, index: int) -> _Once:
+    one = examples.select([index])
+    return _Once(**{field.name: getattr(one, field.name) for field in dataclasses.fields(one)})
+
+
+def _key(split: str, examples: Examples, index: int) -> str:
+    return example_key(split, examples.class_names[examples.labels[index]], examples.names[index])
+
+
+def _row(
+    split: str,
+    example: Examples,
+    checksum: str,
+    sound: tuple[str, int, bytes],
+    picture: tuple[str, int, bytes | None],
+    convergence: float,
+) -> Row:
+    parts: list[Any] = []
+    for name, offset, data in (sound, picture):
+        parts += [name, offset, len(data or b""), _sha256(data) if data is not None else ""]
+    class_name = example.class_names[example.labels[0]]
+    return Row._make([split, class_name, example.names[0], checksum, *parts, _digits(convergence)])
+
+
+def _row_of(split: str, entry: records.Entry, start: int = 0) -> Row:
+    """The row of a record whose places count from `start`."""
+    place, size = entry.picture or (0, 0)
+    return Row(
+        split=split,
+        class_name=entry.class_name,
+        name=entry.name,
+        image_sha256=entry.image_sha256,
+        sound=entry.path.name,
+        sound_offset=start + entry.sound[0],
+        sound_bytes=entry.sound[1],
+        sound_sha256=entry.sound_sha256,
+        picture=entry.path.name if entry.picture else "",
+        picture_offset=start + place if entry.picture else 0,
+        picture_bytes=size,
+        picture_sha256=entry.picture_sha256,
+        spectral_convergence=_digits(entry.spectral_convergence),
+    )
+
+
+def _digits(convergence: float) -> str:
+    return f"{convergence:.6g}"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(path: Path, offset: int, length: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
+    """The results in the order of the items, of which only some are computed at a time and kept."""
+    pending: collections.deque[concurrent.futures.Future[_Result]] = collections.deque()
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 8 * threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _clear(working: Path) -> None:
+    """Makes the hidden folder, and removes what a killed process left half written in it."""
+    working.mkdir(parents=True, exist_ok=True)
+    for path in working.iterdir():
+        if path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn"):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explaining_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
             raise
+        message = f"{error.strerror}: what was made is kept, and the same call goes on once there is room"
+        raise OSError(error.errno, message, error.filename) from error

@@ -90,6 +90,13 @@ def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str) ->
     return data.getvalue()
 
 
+def decode_pcm16(data: bytes) -> np.ndarray:
+    """The sound, int16 `[samples]`, of a file that `encode_pcm16` made."""
+    import soundfile
+
+    return soundfile.read(io.BytesIO(data), dtype="int16")[0]
+
+
 def read_audio(
     source: str | os.PathLike | bytes, config: str | SonificationConfig | None = None, *, name: str | None = None
 ) -> tuple[np.ndarray, SonificationConfig]:

@@ -15,7 +15,7 @@ from sonikeras import builtin, cifar, folders, images, listings, records, sounds
 from sonikeras.classes import CHOICES, SIZES
 from sonikeras.config import check_choice, check_number
 from sonikeras.duplicates import duplicates_between, groups_of_duplicates
-from sonikeras.examples import Examples, Record, readable
+from sonikeras.examples import Examples, Record, check_shard, readable
 from sonikeras.listings import Listing
 from sonikeras.splits import in_part
 
@@ -24,6 +24,7 @@ __all__ = [
     "STAGES",
     "Examples",
     "Record",
+    "check_shard",
     "class_names",
     "data_sets",
     "duplicates_between",

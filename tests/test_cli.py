@@ -34,45 +34,38 @@ def test_sonify_picture_desonify(photo_file):
     assert cv2.imread("study.png").shape == (600, 1200, 3)
 
 
-def test_prepare_goes_on_where_it_stopped(monkeypatch):
-    arguments = ["prepare", "c2", "out", "--images-per-class", "5"]
-    from sonikeras import preparation
-
-    original, calls = preparation.write_image, []
-
-    def fail_at_third(path, image):
-        calls.append(path)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-        original(path, image)
-
-    monkeypatch.setattr(preparation, "write_image", fail_at_third)
-    with pytest.raises(SystemExit, match="No space left"):
-        main(arguments)
-    done = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.png")}
-    assert 2 <= len(done) < 8
-    monkeypatch.setattr(preparation, "write_image", original)
-    main(arguments)
-    files = sorted(str(path.relative_to("out")) for path in Path("out").rglob("*") if path.is_file())
-    files.remove("prepare.json")
-    assert len(files) == 20 and not [name for name in files if Path(name).name.startswith(".")]
-    assert {Path(name).parts[:2] for name in files} == {(s, c) for s in ("train", "test") for c in ("cat", "dog")}
-    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
-    audio, config = sonikeras.read_audio("out/" + [name for name in files if name.endswith(".wav")][0])
-    assert config == sonikeras.SonificationConfig() and len(audio) == config.samples
-    with pytest.raises(SystemExit, match=r"made in the same way.*'config.reference': \('max', 'absolute'\)"):
-        main([*arguments, "--config", "matched"])
-
-
-def test_prepare_a_folder_with_a_bad_image(image_folder, capsys):
+def test_prepare(image_folder, capsys):
     root = image_folder(count=6)
     (root / "ant" / "picture2.png").write_text("no image")
+    arguments = ["prepare", "all", "out", "--data-dir", str(root), "--config", "lossless", "--no-cache"]
     with pytest.raises(SystemExit, match=r"must be a whole PNG.*picture2\.png"):
-        main(["prepare", "all", "out", "--data-dir", str(root)])
-    with pytest.warns(UserWarning, match="1 of .* files are left out"):
-        main(["prepare", "all", "--data-dir", str(root), "out", "--on-error", "skip"])
+        main(arguments)
+    arguments += ["--on-error", "skip"]
+    with pytest.warns(UserWarning, match="1 of 12 images are left out"):
+        main(arguments)
     assert f"left out: {root / 'ant' / 'picture2.png'}" in capsys.readouterr().out
-    assert len(list(Path("out").rglob("*.wav"))) == 11
+    assert len(list(Path("out").rglob("*.wav"))) == len(list(Path("out").rglob("*.png"))) == 11
+    with pytest.raises(SystemExit, match=r"made in the same way.*'config.reference': \('absolute', 'max'\)"):
+        main([*arguments, "--config", "study"])
+    arguments[2:3] = ["records", "--format", "tfrecord", "--shard-size", "5", "--shard", "1/2"]
+    arguments += ["--audio-format", "wav", "--no-pictures", "--verify"]
+    main(arguments)
+    assert Path("records/manifest-00001-of-00002.csv").exists()
+    with pytest.raises(SystemExit):
+        main([*arguments, "--shard", "2/2"])
+    assert "must be INDEX/COUNT" in capsys.readouterr().err
+
+
+def test_duplicates(photo, capsys):
+    for split, shift in (("train", 0), ("test", 1)):
+        for name, left in (("ant", 0), ("bee", 300)):
+            Path(split, name).mkdir(parents=True)
+            crop = photo[: 200 + shift, left + 150 * shift * (name == "bee") :][:, :150]
+            cv2.imwrite(f"{split}/{name}/{split}.png", crop[..., ::-1])
+    main(["duplicates", "all", "--data-dir", "."])
+    *_, pair, count = capsys.readouterr().out.splitlines()
+    assert pair.split("  ")[1:] == ["train/ant/train.png", "test/ant/test.png"] and float(pair.split()[0]) > 0.99
+    assert count == "1 pairs of a training and a test image are alike"
 
 
 def test_info(capsys):
@@ -98,7 +91,6 @@ def test_info(capsys):
         (["picture", "none.wav", "a.png"], "There is no such sound file"),
         (["picture", "photo.png", "a.png"], "must be a whole WAV"),
         (["prepare", "c3", "out"], "Unknown data set. Allowed values"),
-        (["prepare", "all", "out"], "Unknown data set. Allowed values"),
     ],
 )
 def test_errors_are_one_line(photo_file, arguments, message):
@@ -108,4 +100,6 @@ def test_errors_are_one_line(photo_file, arguments, message):
 
 def test_as_a_module():
     result = subprocess.run([sys.executable, "-m", "sonikeras", "--help"], capture_output=True, text=True, check=True)
-    assert all(command in result.stdout for command in ("sonify", "picture", "desonify", "prepare", "info"))
+    assert all(
+        command in result.stdout for command in ("sonify", "picture", "desonify", "prepare", "duplicates", "info")
+    )

@@ -442,3 +442,25 @@ def test_near_duplicates_between_the_parts_are_found(tmp_path):
 def test_the_built_in_parts_share_no_near_duplicates():
     train, test = parts("c2", images_per_class=100)
     assert not duplicates_between(train, test)
+
+
+@pytest.mark.parametrize("stage", ["audio", "spectrogram"])
+def test_prepared_records_are_a_source(tmp_path, stage):
+    """What is read back from records is what is read from the files that hold the same; classes can be chosen."""
+    arguments = {"images_per_class": 10, "config": "lossless", "cache": False}
+    sonikeras.prepare("c4", tmp_path / "files", **arguments)
+    sonikeras.prepare("c4", tmp_path / "records", format="tfrecord", shard_size=7, **arguments)
+    options = {"stage": stage, "config": "lossless", "shuffle": False, "batch_size": None, "image_size": 32}
+    options["classes"] = ["dog", "zebra"]
+    both = [sonikeras.dataset(data_dir=tmp_path / kind, **options) for kind in ("files", "records")]
+    assert both[0].class_names == both[1].class_names == ["dog", "zebra"] and both[1].file_paths is None
+    assert sonikeras.class_names("c4", data_dir=tmp_path / "records") == ["cat", "dog", "elephant", "zebra"]
+    found = [
+        {(int(label), name): x for name, (x, label) in zip(data.examples.names, data, strict=True)} for data in both
+    ]
+    assert found[0].keys() == found[1].keys() and len(found[0]) == 16
+    for key, x in found[0].items():
+        np.testing.assert_array_equal(found[1][key], x)
+    with pytest.raises(ValueError, match="`stage` must be 'audio' or 'spectrogram'. Received: stage='image'"):
+        sonikeras.dataset(data_dir=tmp_path / "records")
+    assert len(sonikeras.dataset(data_dir=tmp_path / "records", split="test", **options)) == 4
