@@ -17,7 +17,8 @@ class Augment:
     """Random changes of each training example, for `sonikeras.dataset(augment=...)`.
 
     First the sound is changed, in the order of the arguments, and then its picture. Sizes are drawn evenly between
-    their limits, for each example and each epoch anew. Pictures are changed by Keras' own layers.
+    their limits, of the masks the sizes' squares, for each example and each epoch anew. Pictures are changed by Keras'
+    own layers.
 
     Args:
         roll: Float in 0..1, the farthest that the sound is moved to and fro, as a share of its length. What goes out at

@@ -121,8 +121,8 @@ def _read_batch(path: Path, archive: _Archive) -> tuple[list[int], list[str], np
             batch = _BatchUnpickler(file, encoding="bytes").load()
         labels = [int(label) for label in batch[archive.label_key]]
         names = [os.path.splitext(name.decode("utf-8"))[0] for name in batch[b"filenames"]]
-        planes = batch[b"data"].reshape(len(labels), 3, _SIDE, _SIDE)
-        if planes.dtype != np.uint8 or len(names) != len(labels) or not set(labels) <= set(range(len(archive.classes))):
+        planes = batch[b"data"].pixels.reshape(len(labels), 3, _SIDE, _SIDE)
+        if len(names) != len(labels) or not set(labels) <= set(range(len(archive.classes))):
             raise ValueError("its images, labels and names do not fit together")
     except OSError:
         raise
@@ -135,11 +135,40 @@ def _read_batch(path: Path, archive: _Archive) -> tuple[list[int], list[str], np
 
 
 class _BatchUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and what Python writes without naming a class: a file that wants more is refused."""
+    """Unpickles arrays of bytes and what Python writes without naming a class: a file that wants more is refused.
+
+    NumPy's own classes would make pointers out of a file's bytes: it gets classes of this module in their place.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
+            return _Pixels
+        if (module, name) == ("numpy", "dtype"):
+            return _Bytes
+        if (module, name) == ("numpy", "ndarray"):
+            return None  # the class that is to be reconstructed, which is known
         raise pickle.UnpicklingError(f"the name {module}.{name} has no place in a batch of images")
+
+
+class _Bytes:
+    """What a batch gets as a NumPy type, which must be uint8."""
+
+    def __init__(self, name: str | bytes, *_: Any) -> None:
+        if name not in ("u1", b"u1"):
+            raise pickle.UnpicklingError(f"its arrays must be of the type 'u1', not {name!r}")
+
+    def __setstate__(self, state: Any) -> None:
+        """Order of bytes and the like: of single bytes there is nothing to say."""
+
+
+class _Pixels:
+    """What a batch gets as a NumPy array: first an empty one, which is then given its state."""
+
+    def __init__(self, *_: Any) -> None:
+        self.pixels = np.empty(0, np.uint8)
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, kind, fortran, raw = state
+        if not isinstance(kind, _Bytes) or fortran or not isinstance(raw, bytes):
+            raise pickle.UnpicklingError("its arrays must be uint8, row by row")
+        self.pixels = np.frombuffer(raw, np.uint8).reshape(shape)

@@ -68,11 +68,12 @@ def dataset(
     read them.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or with `data_dir` also `None`: all of its classes. `classes` wins.
+        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or `None`: all classes of the source. `classes` wins.
         split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned; with `validation_split` also
             `"validation"`. Defaults to `"train"`.
         data_dir: Folder `data_dir/<class>/*`, of which a hash of each file's name puts a fifth into the test part, or
-            `data_dir/{train,test}/<class>/*`. Defaults to `None`: `source` is read.
+            `data_dir/{train,test}/<class>/*`, or record files that `sonikeras.prepare` wrote. Defaults to `None`:
+            `source` is read.
         source: `"builtin"`, the images that come with the package; `"keras:cifar10"` or `"keras:cifar100"`;
             `"tfds:NAME"`, a data set of TensorFlow Datasets; a pair of arrays `(images, labels)`; or a
             `tf.data.Dataset` of single examples `(image, label)`, uint8 `[height, width]`, `[height, width, 1]` or
@@ -110,6 +111,13 @@ def dataset(
             `split="train"` the others; the data set's own test part is left alone. Defaults to `None`.
         group_duplicates: Boolean, whether near-duplicates (images whose thumbnails, mirrored or not, correlate above
             0.96) stay on one side of these two divisions. All images are read for it. Defaults to `False`.
+        augment: Random changes of the training part, other ones in each epoch: a `sonikeras.Augment`, or a function or
+            Keras layer of what the dataset yields. With `split="both"` the test part stays as it is. Defaults to
+            `None`.
+        shard: `(index, count)`: every `count`-th example from `index` on. Defaults to `None`: all.
+        service: String, `"grpc://host:port"`: the workers of the tf.data service whose dispatcher is there make the
+            sounds, with the engine `"tensorflow"`; each example arrives exactly once. Defaults to `None`: they are made
+            here.
 
     Returns:
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality; `label` is int32 `[batch]`,
@@ -121,7 +129,8 @@ def dataset(
     Raises:
         ValueError: An argument breaks its rule, or a class folder is empty.
         tensorflow.errors.InvalidArgumentError: While iterating: a file cannot be read; the message names it.
-        FileNotFoundError: There is no such folder.
+        OSError: There is no such folder, or the data of a source are not there and cannot be fetched.
+        ImportError: TensorFlow Datasets is not installed.
         ConnectionError: There is no dispatcher at `service`.
 
     Example:

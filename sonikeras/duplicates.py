@@ -27,7 +27,7 @@ def _thumbnails(examples: Examples, *, on_error: str) -> np.ndarray:
     def thumbnail(index: int) -> np.ndarray:
         try:
             image = examples.image(index)
-        except ValueError:
+        except (OSError, ValueError):
             if on_error == "raise":
                 raise
             return np.zeros(_THUMBNAIL, np.uint8)

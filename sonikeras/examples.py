@@ -48,14 +48,15 @@ class Examples:
         labels: int32 array `[examples]`.
         names: A stable name for each example, unique within its class.
         items: For each example the path of its file, a `Record`, or its pixels as a uint8 array, gray or RGB.
-        keys: What decides the side of each example in a division, where names do not: those of equal ones are equal.
+        keys: What decides the side of each example in a division, whatever else there is. Equal ones stay together.
+            Examples that are never divided need none.
     """
 
     class_names: list[str]
     labels: np.ndarray
     names: list[str]
     items: list[Path] | list[Record] | list[np.ndarray]
-    keys: list[str] | None = None
+    keys: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -117,7 +118,7 @@ class Examples:
             self.labels[list(indices)],
             [self.names[i] for i in indices],
             [self.items[i] for i in indices],  # type: ignore[arg-type]
-            None if self.keys is None else [self.keys[i] for i in indices],
+            [self.keys[i] for i in indices] if self.keys else [],
         )
 
     def shard(self, index: int, count: int) -> Examples:

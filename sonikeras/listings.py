@@ -81,7 +81,7 @@ def part(listing: Listing, split: str, images_per_class: int | None) -> Listing:
 
 
 def unique(labels: Sequence[int], names: Sequence[str]) -> list[str]:
-    """Names that are unique within a class: a second `cat` becomes `cat-2`, a third `cat-3`.
+    """Names that are unique within a class: a second `cat` becomes `cat-2`, or the next number that is free.
 
     Example:
         >>> from sonikeras.listings import unique
@@ -89,10 +89,15 @@ def unique(labels: Sequence[int], names: Sequence[str]) -> list[str]:
         ['cat', 'cat-2', 'cat']
     """
     seen: Counter[tuple[int, str]] = Counter()
+    taken = set(zip(labels, names, strict=True))
     result = []
-    for pair in zip(labels, names, strict=True):
-        seen[pair] += 1
-        result.append(pair[1] if seen[pair] == 1 else f"{pair[1]}-{seen[pair]}")
+    for label, name in zip(labels, names, strict=True):
+        first = new = label, name
+        seen[first] += 1
+        while seen[first] > 1 and (new := (label, f"{name}-{seen[first]}")) in taken:
+            seen[first] += 1
+        taken.add(new)
+        result.append(new[1])
     return result
 
 

@@ -116,7 +116,8 @@ def remote_sounds(
     encoded = _encoded(examples)[order]
     sound = functools.partial(encoded_to_pcm, config=config, seed=seed, files=files)
     make_here = tf.function(sound, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-    setting = f"1/{config.sound_key()}/service/{seed}".encode()
+    # Files are decoded by TensorFlow, other images by OpenCV.
+    setting = f"1/{config.sound_key()}/service/{'files' if files else 'pixels'}/{seed}".encode()
 
     def arrivals(first: int) -> _Arrivals:
         data = tf.data.Dataset.from_tensor_slices((np.arange(first, len(order)), encoded[first:])).repeat()

@@ -169,8 +169,16 @@ def _examples(source: _Source, class_names: list[str], split: str, images_per_cl
         np.array(found.labels, np.int32),
         list(found.names),
         list(found.items),
-        list(found.keys) if found.by_content else None,
+        list(found.keys) if found.by_content else _keys(found, class_names),
     )
+
+
+def _keys(found: Listing, class_names: list[str]) -> list[str]:
+    """Class and name of each example. A file counts without its ending, which names have or lack as other files do."""
+    return [
+        f"{class_names[label]}/{key.rpartition('.')[0] if isinstance(item, Path) else key}"
+        for label, key, item in zip(found.labels, found.keys, found.items, strict=True)
+    ]
 
 
 def _check_division(
@@ -194,16 +202,14 @@ def _divided(
     examples: Examples, split: str, validation_split: float, fold: tuple[int, int] | None, group_duplicates: bool
 ) -> Examples:
     """The part of the training part that a fold and a validation split leave for `split`."""
-    names = examples.keys or [
-        f"{examples.class_names[label]}/{name}" for label, name in zip(examples.labels, examples.names, strict=True)
-    ]
+    keys = examples.keys
     groups = groups_of_duplicates(examples) if group_duplicates else None
-    chosen = np.ones(len(names), bool)
+    chosen = np.ones(len(keys), bool)
     if fold is not None:
-        held_out = in_part(names, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
+        held_out = in_part(keys, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
         chosen &= held_out == (split == "test")
     if split != "test" and validation_split:
-        chosen &= in_part(names, 0, validation_split, salt="validation", groups=groups) == (split == "validation")
+        chosen &= in_part(keys, 0, validation_split, salt="validation", groups=groups) == (split == "validation")
     part = examples.select(np.flatnonzero(chosen).tolist())
     missing = sorted(set(range(len(part.class_names))) - set(part.labels.tolist()))
     if missing:
@@ -239,8 +245,8 @@ def near_duplicates(
         ValueError: An argument breaks its rule, or an image cannot be read; the message names it.
 
     Example:
-        >>> from sonikeras.sources import near_duplicates
-        >>> near_duplicates("c2", images_per_class=10)  # doctest: +ELLIPSIS
+        >>> import sonikeras
+        >>> sonikeras.near_duplicates("c2", images_per_class=10)  # doctest: +ELLIPSIS
         Reading ...
         []
     """

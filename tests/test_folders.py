@@ -40,6 +40,21 @@ def test_train_and_test_folders(image_folder, tmp_path):
     assert train.class_names == ["ant", "bee"] and all("/test/" in path for path in test.file_paths)
 
 
+def test_a_class_may_have_no_test_file(image_folder, tmp_path):
+    root = tmp_path / "parts"
+    image_folder(count=4, root=root / "train")
+    image_folder(["bee"], count=2, root=root / "test")
+    test = load_examples(None, "test", data_dir=root)
+    assert test.class_names == ["ant", "bee"] and test.labels.tolist() == [1, 1]
+    shutil.rmtree(root / "test" / "bee")
+    with pytest.raises(ValueError, match="must have examples in the part 'test'. Received: none of .*'ant', 'bee'"):
+        load_examples(None, "test", data_dir=root)
+    shutil.rmtree(root / "train" / "bee")
+    (root / "test" / "bee").mkdir()
+    with pytest.raises(ValueError, match=r"Each class must have at least one file of .*Received: none in .*train/bee"):
+        load_examples(None, "train", data_dir=root)
+
+
 def test_the_studys_classes_are_taken(image_folder, tmp_path):
     vehicles = ["Bus", "Car", "Truck", "motorcycle"]
     root = image_folder([*vehicles, "Plane"], count=5)
@@ -110,6 +125,17 @@ def test_files_that_differ_only_in_their_endings_keep_apart(image_folder):
     assert sorted(names["bee"]) == ["picture0", "picture1", "picture2"]
 
 
+def test_a_file_of_the_same_name_moves_none_between_folds(image_folder):
+    root = image_folder(count=60)
+    before = [files(root, "test", fold=(i, 3)) for i in range(3)]
+    name = min(before[0])
+    for folder in ("ant", "bee"):
+        shutil.copyfile(root / folder / name, root / folder / Path(name).with_suffix(".jpg"))
+    after = [files(root, "test", fold=(i, 3)) for i in range(3)]
+    added = {Path(name).with_suffix(".jpg").name}
+    assert all(old <= new <= old | added for old, new in zip(before, after, strict=True))
+
+
 def test_order_is_by_class_and_name(image_folder):
     examples = load_examples(None, "train", data_dir=image_folder(count=20))
     assert examples.file_paths == sorted(examples.file_paths)
@@ -166,6 +192,9 @@ def test_links_are_followed_and_loops_end(image_folder, tmp_path):
     (root / "ant" / "self.png").symlink_to(root / "ant" / "self.png")
     (root / "ant" / "nowhere.png").symlink_to(root / "nothing.png")
     (elsewhere / "loop").symlink_to(elsewhere)
+    (root / "ant" / "out").symlink_to("..")
+    (elsewhere / "cow" / "out").symlink_to("..")
+    (elsewhere / "cow" / "root").symlink_to(root)
     names = all_names(root)
     assert sum(name.endswith("/far") for name in names) == 1  # one of the two links to the folder
     assert {"ant/linked", "ant/picture0", "cow/calf"} < set(names) and len(names) == 2 + 1 + 2 + 2 + 1

@@ -12,7 +12,9 @@ import pytest
 import sonikeras
 from sonikeras import tfrecords
 from sonikeras.classes import CHOICES, CIFAR10, CIFAR100, SIZES
+from sonikeras.duplicates import groups_of_duplicates
 from sonikeras.examples import Record
+from sonikeras.listings import unique
 from sonikeras.sources import duplicates_between, load_examples, near_duplicates
 
 RNG = np.random.default_rng(0)
@@ -127,6 +129,11 @@ def test_equal_images_have_names_of_their_own_and_lie_on_one_side():
         assert contents[0] and contents[1] and not contents[0] & contents[1]
 
 
+def test_names_that_look_like_the_numbered_ones_stay_unique():
+    assert unique([0, 0, 0, 1], ["cat", "cat", "cat-2", "cat-2"]) == ["cat", "cat-3", "cat-2", "cat-2"]
+    assert unique([0] * 4, ["cat-2", "cat", "cat", "cat"]) == ["cat-2", "cat", "cat-3", "cat-4"]
+
+
 def test_a_dataset_of_arrays():
     images, labels = np.stack([picture(20, 20, 3) for _ in range(20)]), ["ant", "bee"] * 10
     train = sonikeras.dataset(source=(images, labels), output="audio", batch_size=None, config="lossless")
@@ -164,7 +171,7 @@ def test_shards_hold_each_example_once():
 
 @pytest.mark.parametrize("shard", [(5, 5), (-1, 2), (0, 0), (0.0, 2), (False, True)])
 def test_bad_shards(shard):
-    with pytest.raises(ValueError, match=r"`shard` must be.*0 <= index < count. Received: shard=\("):
+    with pytest.raises(ValueError, match=r"`shard` must be.*0 <= index < count, or None. Received: shard=\("):
         load_examples("c2", "test").shard(*shard)
 
 
@@ -248,6 +255,34 @@ def test_a_batch_that_asks_for_anything_else_is_refused(cifar10, tmp_path):
     with pytest.raises(ValueError, match="test_batch, where the name .*open has no place"):
         load_examples("c2", "test", source="keras:cifar10")
     assert not (tmp_path / "made").exists()
+
+
+class _Reduced:
+    """Is written as a call and, where there is one, a state."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "message"),
+    [
+        ("O", (b"\x01" * 8,), "must be of the type 'u1', not 'O'"),  # would be a pointer
+        ("V8", (b"\x01" * 8,), "must be of the type 'u1', not 'V8'"),
+        ("u1", ([0] * 8,), "must be uint8, row by row"),
+        ("u1", (b"\x01" * 9,), "cannot reshape"),
+    ],
+)
+def test_a_batch_makes_arrays_of_bytes_alone(cifar10, kind, state, message):
+    reconstruct = np.empty(0).__reduce__()[0]
+    dtype = _Reduced(np.dtype, (kind, False, True), (3, "|", None, None, None, -1, -1, 63))
+    pixels = _Reduced(reconstruct, (np.ndarray, (0,), b"b"), (1, (8,), dtype, False, *state))
+    (cifar10[0] / "test_batch").write_bytes(pickle.dumps({b"data": pixels, b"labels": [], b"filenames": []}, 3))
+    with pytest.raises(ValueError, match=f"test_batch, where .*{message}"):
+        load_examples("c2", "test", source="keras:cifar10")
 
 
 def test_a_damaged_batch_is_named(cifar10):
@@ -437,6 +472,12 @@ def test_near_duplicates_between_the_parts_are_found(tmp_path):
         near_duplicates(data_dir=root)
     with pytest.raises(ValueError, match="Unknown `stage`.*Received: stage='audio'"):
         near_duplicates(data_dir=root, stage="audio")
+
+
+def test_a_file_that_cannot_be_read_resembles_nothing(image_folder):
+    examples = load_examples(None, "train", data_dir=image_folder(count=5))
+    examples.items[0].unlink()
+    assert groups_of_duplicates(examples)[0] == 0
 
 
 def test_the_built_in_parts_share_no_near_duplicates():
