@@ -365,9 +365,8 @@ def pipeline_memory(count: str, options: argparse.Namespace) -> float:
 
 def image_files(directory: Path, count: int, *, start: int = 0, different: int = 10_000, side: int = 300) -> None:
     """A folder of two classes of so many image files, of which so many are different: the others are links to them."""
+    import cv2
     from sklearn.datasets import load_sample_images
-
-    from sonikeras.images import write_image
 
     photos = load_sample_images().images
     for number in range(count):
@@ -377,7 +376,7 @@ def image_files(directory: Path, count: int, *, start: int = 0, different: int =
             os.link(directory / "ab"[number % 2] / f"{number % different:06}.png", path)
             continue
         photo, (top, left) = photos[number % 2], divmod(start + number // 2, 340)
-        write_image(path, photo[top % 127 :, left:][:side, :side])
+        cv2.imwrite(str(path), photo[top % 127 :, left:][:side, :side], [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
 
 def preparation(options: argparse.Namespace) -> dict[str, float]:
