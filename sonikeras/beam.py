@@ -41,7 +41,8 @@ def prepare(
     Each worker finds the examples for itself and makes shards of them, as `sonikeras.prepare(..., shard=...)` does; in
     the end the manifest is put together here. Images and `directory` must be on a file system that all workers have
     mounted at the same path. A bundle that the runner starts again keeps what the first attempt made, and so does a
-    pipeline that is started again.
+    pipeline that is started again. Two attempts at one shard at the same time, as Spark's speculation starts, must be
+    switched off: the second one fails.
 
     Args:
         name: As of `sonikeras.prepare`, like all arguments that are not said here.
@@ -87,7 +88,7 @@ def prepare(
             | "Spread" >> apache_beam.Reshuffle()
             | "Prepare" >> apache_beam.ParDo(_prepare_shards(job, count))
         )
-    return job.join(parts)
+    return job.join(parts, count)
 
 
 def _prepare_shards(job: Job, count: int) -> Any:

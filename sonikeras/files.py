@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,9 @@ _PART = ".part"  # in the name of what is not yet whole
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None, keep: bool = False
+) -> Iterator[Path]:
     """Yields a temporary path which becomes `path` when the block ends, and vanishes when the block raises.
 
     The temporary file is hidden, has the suffix of `path` (writers choose a format by it), and its name is unique, so
@@ -24,6 +27,8 @@ def replacing(path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | 
         path: The file to write or to replace. Its folder is made where it is missing.
         folder: Where the temporary file lies, in the same file system, within which alone a rename is atomic. Defaults
             to the folder of `path`.
+        keep: Boolean, whether a file `path` that is there already, were it since a moment ago, stays. Defaults to
+            `False`.
 
     Raises:
         FileNotFoundError: If the block ends without having written the temporary path.
@@ -42,9 +47,54 @@ def replacing(path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | 
     temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{_PART}{path.suffix}"
     try:
         yield temporary
-        os.replace(temporary, path)
+        try:
+            if keep:
+                os.link(temporary, path)
+        except FileExistsError:
+            return
+        except OSError:  # a file system without hard links
+            keep = False
+        if not keep:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[None]:
+    """Holds the lock `path`, a file that vanishes with it, during the block; the lock of a killed process is free.
+
+    Where the system or the file system has no locks, as Windows, nothing is locked.
+
+    Args:
+        path: The file, in a folder that is there.
+        shared: Boolean, whether others may hold it so too; then its file stays. Defaults to `False`.
+
+    Raises:
+        BlockingIOError: Another process, or thread, holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    while True:
+        with open(path, "a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
+            except BlockingIOError as error:
+                message = "Two processes must not write the same files: wait for the other one. Received: lock"
+                raise BlockingIOError(error.errno, message, str(path)) from error
+            except OSError:  # a file system without locks
+                pass
+            if not os.fstat(file.fileno()).st_nlink:  # its last holder took it away
+                continue
+            try:
+                yield
+            finally:
+                if not shared:
+                    os.unlink(path)
+            return
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, folder: str | os.PathLike[str] | None = None) -> None:
@@ -83,9 +133,11 @@ def claim(
     Raises:
         ValueError: If the file notes another plan; the message names what differs.
     """
-    if not Path(path).exists():
-        write_json(path, {**plan, **(notes or {})})
-        return
+    if first := not Path(path).exists():
+        # All but ASCII is escaped, so that names of folders which are no UTF-8 can be in it.
+        text = json.dumps({**plan, **(notes or {})}, indent=2, allow_nan=False) + "\n"
+        with replacing(path, keep=True) as temporary:
+            temporary.write_bytes(text.encode())
     before, plan = json.loads(Path(path).read_text(encoding="utf-8")), json.loads(json.dumps(plan))
     old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
@@ -94,7 +146,7 @@ def claim(
             f"A folder must be new or hold what was made in the same way: choose another one. "
             f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
         )
-    for leftover in [] if shared else Path(path).parent.rglob(f".*{_PART}*"):
+    for leftover in [] if first or shared else Path(path).parent.rglob(f".*{_PART}*"):
         leftover.unlink(missing_ok=True)
 
 

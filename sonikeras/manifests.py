@@ -6,10 +6,11 @@ import contextlib
 import csv
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from sonikeras.files import replacing
 
@@ -55,7 +56,30 @@ def manifest_name(shard: tuple[int, int] | None) -> str:
         >>> manifest_name(None), manifest_name((0, 4))
         ('manifest.csv', 'manifest-00000-of-00004.csv')
     """
-    return "manifest.csv" if shard is None else f"manifest-{shard[0]:05d}-of-{shard[1]:05d}.csv"
+    return f"manifest{_suffix(shard)}.csv"
+
+
+def working_name(shard: tuple[int, int] | None) -> str:
+    """The name of the hidden folder of what is under way, of all or of a shard.
+
+    Example:
+        >>> from sonikeras.manifests import working_name
+        >>> working_name(None), working_name((0, 4))
+        ('.prepare', '.prepare-00000-of-00004')
+    """
+    return f".prepare{_suffix(shard)}"
+
+
+def _suffix(shard: tuple[int, int] | None) -> str:
+    return "" if shard is None else f"-{shard[0]:05d}-of-{shard[1]:05d}"
+
+
+def ours(directory: Path) -> list[Path]:
+    """The manifests, and the hidden folders and locks of what is under way, in a folder."""
+    return [path for path in directory.iterdir() if _OURS.fullmatch(path.name)]
+
+
+_OURS = re.compile(r"(manifest{0}\.csv|\.prepare{0}(\.lock)?)".format(r"(-\d{5,}-of-\d{5,})?"))
 
 
 def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
@@ -66,15 +90,15 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
     """
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file)
-        header = next(lines, [])
-        for fields in lines if header == COLUMNS else [header]:
-            row = _row(fields)
-            if row is None:
-                raise ValueError(
-                    f"A manifest must have the columns {COLUMNS}, and a value for each: delete it, and it is written "
-                    f"anew. Received: {path}, with the line {fields}"
-                )
-            yield row
+        try:
+            header = next(lines, [])
+            for fields in lines if header == COLUMNS else [header]:
+                yield Row._make(kind(field) for kind, field in zip(_TYPES, fields, strict=True))
+        except (csv.Error, ValueError) as error:
+            raise ValueError(
+                f"A manifest must have the columns {COLUMNS}, and a value for each: delete it, and it is written "
+                f"anew. Received: {path}, line {lines.line_num} ({error})"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -84,9 +108,17 @@ def writing_manifest(path: Path, folder: Path) -> Iterator[Any]:
         replacing(path, folder=folder) as temporary,
         open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        # It quotes names with the characters of its line ends, but writes each row with a line feed alone.
+        writer = csv.writer(_Lines(file), lineterminator="\r\n")
         writer.writerow(COLUMNS)
         yield writer
+
+
+class _Lines(NamedTuple):
+    file: TextIO
+
+    def write(self, line: str) -> None:
+        self.file.write(line.removesuffix("\r\n") + "\n")
 
 
 class Journal:
@@ -129,10 +161,14 @@ class Journal:
         self._file.close()
 
 
-def known_rows(directory: Path) -> Iterator[Row]:
-    """The rows of all manifests and journals of a folder, the latest last."""
-    sources = [*directory.glob("manifest*.csv"), *directory.glob(f".*/{JOURNAL}")]
-    for source in sorted(sources, key=lambda path: path.stat().st_mtime_ns):
+def known_rows(directory: Path, shard: tuple[int, int] | None) -> Iterator[Row]:
+    """The rows of the manifests and journals of a folder, the latest last; for a shard those of all and of itself."""
+    if shard is None:
+        paths = ours(directory)
+    else:
+        paths = [directory / name(each) for name in (manifest_name, working_name) for each in (None, shard)]
+    sources = [path if path.suffix == ".csv" else path / JOURNAL for path in paths if path.suffix != ".lock"]
+    for source in sorted(filter(Path.exists, sources), key=lambda path: path.stat().st_mtime_ns):
         yield from read_manifest(source) if source.suffix == ".csv" else _read_journal(source)
 
 

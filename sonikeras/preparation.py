@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import shutil
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,17 +24,27 @@ from sonikeras.cache import resolve_cache
 from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
-from sonikeras.files import claim, write_bytes
-from sonikeras.images import read_image
-from sonikeras.manifests import JOURNAL, Journal, Row, example_key, known_rows, manifest_name, writing_manifest
+from sonikeras.files import claim, locked, write_bytes
+from sonikeras.manifests import (
+    JOURNAL,
+    Journal,
+    Row,
+    example_key,
+    known_rows,
+    manifest_name,
+    ours,
+    read_manifest,
+    working_name,
+    writing_manifest,
+)
+from sonikeras.pictures import colors
 from sonikeras.progress import Progress
-from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16, read_audio
+from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16
 from sonikeras.sources import Examples, check_shard, load_examples
 
 FORMATS = ("files", "tfrecord")
 AUDIO_FORMATS = ("wav", "flac")
 SHARD_SIZE = 1024
-_WORKING = ".prepare"  # hidden folder of what is under way
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -89,9 +100,10 @@ def prepare(
         List of names of images that were left out, with `on_error="skip"`: paths where they are files.
 
     Raises:
-        ValueError: An argument breaks its rule, an image cannot be read, or the folder holds files made in another way,
-            of which `prepare.json` in it tells.
+        ValueError: An argument breaks its rule, an image cannot be read, a name cannot be that of a file, or the folder
+            holds files made in another way, of which `prepare.json` in it tells.
         FileNotFoundError: There is no such folder.
+        BlockingIOError: Another process makes the same shard, or one of the two makes the whole.
         OSError: The disk is full; what was made is kept.
 
     Example:
@@ -155,7 +167,10 @@ class Job:
         check_choice("format", format, FORMATS)
         check_choice("audio_format", audio_format, (*AUDIO_FORMATS, None))
         check_choice("on_error", others["on_error"], ("raise", "skip"))
+        check_integer("seed", others["seed"], minimum=0)
         check_integer("shard_size", others["shard_size"], minimum=1)
+        if others["pictures"]:
+            colors(config.colormap)
         return cls(
             directory=Path(directory),
             config=config,
@@ -167,7 +182,7 @@ class Job:
 
     def parts(self) -> dict[str, Examples]:
         """The examples of each split."""
-        return {
+        parts = {
             split: load_examples(
                 self.name,
                 split,
@@ -178,6 +193,10 @@ class Job:
             )
             for split in ("train", "test")
         }
+        if self.format == "files":
+            for examples in parts.values():
+                _check_names(examples)
+        return parts
 
     def claim(self, parts: dict[str, Examples]) -> None:
         """Notes in the folder what is made in it, or checks that it is the same."""
@@ -211,18 +230,21 @@ class Job:
         quiet: bool = False,
     ) -> list[str]:
         """Makes what is missing of all examples or of a shard, and writes its manifest. Returns what was left out."""
-        working = self.directory / (_WORKING if shard is None else f"{_WORKING}-{shard[0]:05d}-of-{shard[1]:05d}")
-        _clear(working)
-        run = _Run(self, working, threads or os.cpu_count() or 1)
         problems: list[Problem] = []
         seen = 0
-        with _explaining_full_disk(), contextlib.closing(run.journal):
-            with writing_manifest(self.directory / manifest_name(shard), working) as manifest:
+        with _explaining_full_disk(), self._working(shard) as working:
+            groups = {split: self._groups(len(examples), shard) for split, examples in parts.items()}
+            # Records tell all there is to know of themselves.
+            known = self._known(parts, groups, shard) if self.format == "files" else ()
+            run = _Run(self, working, known, threads or os.cpu_count() or 1)
+            with (
+                contextlib.closing(run.journal),
+                writing_manifest(self.directory / manifest_name(shard), working) as manifest,
+            ):
                 for split, examples in parts.items():
-                    groups = self._groups(len(examples), shard)
-                    total = sum(len(group) for _, group in groups)
+                    total = sum(len(group) for _, group in groups[split])
                     progress = None if quiet else Progress(f"{self._what} in {self.directory / split}", total)
-                    for done, result in enumerate(run.results(split, examples, groups), start=1):
+                    for done, result in enumerate(run.results(split, examples, groups[split]), start=1):
                         seen += 1
                         if isinstance(result, Problem):
                             problems.append(result)
@@ -236,22 +258,39 @@ class Job:
             warnings.warn(f"{len(problems)} of {seen} images are left out:\n{listed}", stacklevel=3)
         return [problem.name for problem in problems]
 
-    def join(self, parts: dict[str, Examples]) -> list[str]:
-        """Writes the whole manifest from those of shards that are all done. Returns what was left out."""
-        working = self.directory / _WORKING
-        _clear(working)
-        rows = {row.key: row for row in known_rows(self.directory)}
+    def join(self, parts: dict[str, Examples], count: int) -> list[str]:
+        """Writes the whole manifest from those of `count` shards, all done. Returns what was left out."""
         missing = []
-        with writing_manifest(self.directory / manifest_name(None), working) as manifest:
-            for split, examples in parts.items():
-                for index in range(len(examples)):
-                    row = rows.pop(_key(split, examples, index), None)
-                    if row is None:
-                        missing.append(examples.describe(index))
-                    else:
-                        manifest.writerow(row)
-        self._finish(working, None, list(rows))
+        with self._working(None) as working:
+            manifests = [self.directory / manifest_name((index, count)) for index in range(count)]
+            rows = {row.key: row for path in manifests for row in read_manifest(path)}
+            untaken = {row.key for row in known_rows(self.directory, None)} if self.format == "files" else set()
+            with writing_manifest(self.directory / manifest_name(None), working) as manifest:
+                for split, examples in parts.items():
+                    for index in range(len(examples)):
+                        key = _key(split, examples, index)
+                        untaken.discard(key)
+                        if key in rows:
+                            manifest.writerow(rows[key])
+                        else:
+                            missing.append(examples.describe(index))
+            self._finish(working, None, sorted(untaken))
         return missing
+
+    @contextlib.contextmanager
+    def _working(self, shard: tuple[int, int] | None) -> Iterator[Path]:
+        """The hidden folder of a run, without what a killed process left half written, and with no other run in it."""
+        working = self.directory / working_name(shard)
+        with contextlib.ExitStack() as locks:
+            # Shards share the lock of the whole, which a run of the whole needs for itself.
+            locks.enter_context(locked(self.directory / f"{working_name(None)}.lock", shared=shard is not None))
+            if shard is not None:
+                locks.enter_context(locked(working.with_name(f"{working.name}.lock")))
+            working.mkdir(exist_ok=True)
+            for path in working.iterdir():
+                if path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn"):
+                    path.unlink()
+            yield working
 
     @property
     def _what(self) -> str:
@@ -268,14 +307,25 @@ class Job:
             for position, start in list(enumerate(starts))[index::count]
         ]
 
+    def _known(
+        self, parts: dict[str, Examples], groups: dict[str, list[tuple[str, range]]], shard: tuple[int, int] | None
+    ) -> Iterator[Row]:
+        """What is known of the examples: for a shard of its own, else also of those that are no longer there."""
+        rows = known_rows(self.directory, shard)
+        if shard is None:
+            return rows
+        own = {_key(split, parts[split], i) for split, found in groups.items() for _, indices in found for i in indices}
+        return (row for row in rows if row.key in own)
+
     def _finish(self, working: Path, shard: tuple[int, int] | None, untaken: list[str]) -> None:
         shutil.rmtree(working)
         if shard is not None:
             return
-        for folder in self.directory.glob(f"{_WORKING}-*"):
-            shutil.rmtree(folder)
-        for manifest in self.directory.glob("manifest-*.csv"):
-            manifest.unlink()
+        for path in ours(self.directory):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (manifest_name(None), f"{working_name(None)}.lock"):
+                path.unlink()
         if untaken:
             some = ", ".join(untaken[:3])
             warnings.warn(
@@ -288,11 +338,10 @@ class Job:
 class _Run:
     """One process' work on a job."""
 
-    def __init__(self, job: Job, working: Path, threads: int) -> None:
+    def __init__(self, job: Job, working: Path, known: Iterable[Row], threads: int) -> None:
         self.job, self.working, self.threads = job, working, threads
         self.cache = resolve_cache(job.cache)
-        # Records tell all there is to know of themselves.
-        self.journal = Journal(working, known_rows(job.directory) if job.format == "files" else ())
+        self.journal = Journal(working, known)
 
     def results(self, split: str, examples: Examples, groups: list[tuple[str, range]]) -> Iterator[Row | Problem]:
         """What became of each example, in order, made where it is missing."""
@@ -309,31 +358,26 @@ class _Run:
         key = _key(split, examples, index)
         sound, picture = f"{key}.{job.audio_format}", f"{key}.png" if job.pictures else ""
         paths = [job.directory / name for name in (sound, picture) if name]
-        finished: set[Path] = set()
-        noted = row = self.journal.take(key)
-        made = None
-        try:
-            checksum = _sha256(example.data(0))
-            if row is None and all(path.exists() for path in paths):
-                row = self._adopt(split, example, checksum, sound, picture)
-            if row is None or row.image_sha256 != checksum or not self._is_whole(row):
-                finished = self._finished(row, checksum)
-                made = self._make(example, paths[0].read_bytes() if paths[0] in finished else None)
-        except (OSError, ValueError) as error:
-            return self._problem(examples, index, error)
-        if made is None:
-            assert row is not None
-            if noted is None:
-                self.journal.add(row)
+        row = self.journal.take(key)
+        data = self._tried(example, example.data)
+        if isinstance(data, Problem):
+            return data
+        checksum = _sha256(data)
+        if row is not None and row.image_sha256 == checksum and self._is_whole(row):
             return row
+        image = self._tried(example, example.image)
+        if isinstance(image, Problem):
+            return image
+        finished = self._finished(row, checksum)
+        made = self._make(example, paths[0].read_bytes() if paths[0] in finished else None)
         # Nothing is there of which the journal tells otherwise, at any moment.
         for path in set(paths) - finished:
             path.unlink(missing_ok=True)
         row = _row(split, example, checksum, (sound, 0, made.sound), (picture, 0, made.picture), made.convergence)
         self.journal.add(row)
-        for path, data in zip(paths, (made.sound, made.picture), strict=False):
+        for path, content in zip(paths, (made.sound, made.picture), strict=False):
             if path not in finished:
-                write_bytes(path, data or b"", folder=self.working)
+                write_bytes(path, content or b"", folder=self.working)
         return row
 
     def _finished(self, row: Row | None, checksum: str) -> set[Path]:
@@ -342,23 +386,6 @@ class _Run:
             return set()
         noted = {self.job.directory / name: digest for name, digest in (row[4:8:3], row[8:12:3]) if name}
         return {path for path, digest in noted.items() if path.exists() and _sha256(path.read_bytes()) == digest}
-
-    def _adopt(self, split: str, example: Examples, checksum: str, sound: str, picture: str) -> Row | None:
-        """The row of files of which nothing is noted, if they are whole and of this job."""
-        job = self.job
-        image = example.image(0)
-        try:
-            audio, config = read_audio(job.directory / sound)
-            data = (job.directory / picture).read_bytes() if picture else None
-            if data is not None and read_image(data, color=True).shape[:2] != job.config.picture_size:
-                return None
-        except ValueError:
-            return None
-        if config != job.config or len(audio) != job.config.samples:
-            return None
-        convergence = rendering.spectral_convergence(audio, image, job.config)
-        heard = (job.directory / sound).read_bytes()
-        return _row(split, example, checksum, (sound, 0, heard), (picture, 0, data), convergence)
 
     def _records(self, split: str, examples: Examples, indices: range, name: str) -> Iterator[Row | Problem]:
         """Makes one record file, unless it is there. Records of an earlier attempt are taken over."""
@@ -385,15 +412,14 @@ class _Run:
     ) -> Row | Problem | None:
         """What is known of an example of a record file that is there, or `None` if it must be made."""
         example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        try:
-            checksum = _sha256(example.data(0))
-            if entry is None:
-                example.image(0)
-                return None
-        except (OSError, ValueError) as error:
-            return self._problem(examples, index, error)
+        data = self._tried(example, example.data)
+        if isinstance(data, Problem):
+            return data
+        if entry is None:
+            image = self._tried(example, example.image)
+            return image if isinstance(image, Problem) else None
         row = _row_of(split, entry)
-        return row if entry.path == path and row.image_sha256 == checksum and self._is_whole(row) else None
+        return row if entry.path == path and row.image_sha256 == _sha256(data) and self._is_whole(row) else None
 
     def _write_records(
         self,
@@ -421,25 +447,28 @@ class _Run:
                     yield _row_of(split, entry, start)
                     offset = start + length + tfrecords.FOOTER
         except tf.errors.OpError as error:
-            number = errno.ENOSPC if isinstance(error, tf.errors.ResourceExhaustedError) else errno.EFBIG
-            raise OSError(number, error.message, str(path)) from error
+            numbers = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.OutOfRangeError: errno.EFBIG}
+            raise OSError(numbers.get(type(error), errno.EIO), error.message, str(path)) from error
         os.replace(partial, path)
 
     def _record(self, split: str, examples: Examples, found: dict[str, records.Entry], index: int) -> bytes | Problem:
         """The record of one example, taken over where there is one."""
         example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        try:
-            checksum = _sha256(example.data(0))
-            if entry is not None and entry.image_sha256 == checksum:
-                record = _read(entry.path, *entry.place)
-                row = _row_of(split, records.entry(record, entry.path, 0, len(record)))
-                if _sha256(record[row.sound_offset :][: row.sound_bytes]) == row.sound_sha256 and (
-                    not row.picture or _sha256(record[row.picture_offset :][: row.picture_bytes]) == row.picture_sha256
-                ):
-                    return record
-            made = self._make(example)
-        except (OSError, ValueError) as error:
-            return self._problem(examples, index, error)
+        data = self._tried(example, example.data)
+        if isinstance(data, Problem):
+            return data
+        checksum = _sha256(data)
+        if entry is not None and entry.image_sha256 == checksum:
+            record = _read(entry.path, *entry.place)
+            row = _row_of(split, records.entry(record, entry.path, 0, len(record)))
+            if _sha256(record[row.sound_offset :][: row.sound_bytes]) == row.sound_sha256 and (
+                not row.picture or _sha256(record[row.picture_offset :][: row.picture_bytes]) == row.picture_sha256
+            ):
+                return record
+        image = self._tried(example, example.image)
+        if isinstance(image, Problem):
+            return image
+        made = self._make(example)
         return records.serialize(
             sound=made.sound,
             sound_sha256=_sha256(made.sound),
@@ -483,10 +512,14 @@ class _Run:
                 return False
         return True
 
-    def _problem(self, examples: Examples, index: int, error: Exception) -> Problem:
-        if self.job.on_error == "raise":
-            raise error
-        return Problem(examples.describe(index), str(error))
+    def _tried(self, example: Examples, read: Callable[[int], _Result]) -> _Result | Problem:
+        """What is read of an image; all else that goes wrong is no fault of the image."""
+        try:
+            return read(0)
+        except (OSError, ValueError) as error:
+            if self.job.on_error == "raise":
+                raise
+            return Problem(example.describe(0), str(error))
 
 
 class _Made(NamedTuple):
@@ -587,12 +620,30 @@ def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], thre
                 future.cancel()
 
 
-def _clear(working: Path) -> None:
-    """Makes the hidden folder, and removes what a killed process left half written in it."""
-    working.mkdir(parents=True, exist_ok=True)
-    for path in working.iterdir():
-        if path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn"):
-            path.unlink(missing_ok=True)
+def _check_names(examples: Examples) -> None:
+    """Refuses names that are no paths below a folder."""
+
+    def hidden_or_empty(part: str) -> bool:
+        return not part or part.startswith(".") or "\0" in part
+
+    alike = collections.Counter(map(_folded, examples.class_names))
+    for name in examples.class_names:
+        if hidden_or_empty(name) or "/" in name or alike[_folded(name)] > 1:
+            raise ValueError(
+                "With `format='files'` a class name must not be empty, begin with '.', hold '/' or NUL, or differ from "
+                f"another in case alone; `format='tfrecord'` takes any name. Received: the class name {name!r}"
+            )
+    for name in examples.names:
+        if any(map(hidden_or_empty, name.split("/"))):
+            raise ValueError(
+                "With `format='files'` no part of an example's name, divided by '/', must be empty, begin with '.' or "
+                f"hold NUL; `format='tfrecord'` takes any name. Received: the name {name!r}"
+            )
+
+
+def _folded(name: str) -> str:
+    """The same for names that some file systems take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 @contextlib.contextmanager

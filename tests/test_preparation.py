@@ -1,6 +1,7 @@
 """What `prepare` writes is read back as `dataset` makes it, and is the same bytes whatever happened on the way."""
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import librosa
@@ -18,7 +20,7 @@ import pytest
 import soundfile
 
 import sonikeras
-from sonikeras import images, manifests, preparation, records, rendering, sources
+from sonikeras import files, images, manifests, preparation, records, rendering, sources
 from sonikeras.magnitudes import image_to_magnitudes
 
 QUICK = {"config": "lossless", "cache": False}
@@ -110,7 +112,7 @@ def test_files_are_read_back_as_the_data_set_is_made(tmp_path, audio_format, con
 def test_records_hold_what_files_hold(tmp_path):
     import tensorflow as tf
 
-    files = prepared(tmp_path / "files", audio_format="flac")
+    loose = prepared(tmp_path / "files", audio_format="flac")
     packed = prepared(tmp_path / "records", format="tfrecord", shard_size=6)
     assert [len(list(packed.glob(f"{split}-*.tfrecord"))) for split in ("train", "test")] == [3, 1]
     kinds = {"sound": tf.string, "picture": tf.string, "label": tf.int64, "class": tf.string, "name": tf.string}
@@ -125,7 +127,7 @@ def test_records_hold_what_files_hold(tmp_path):
             stem = f"{split}/{class_names[label]}/{name}"
             assert (example["label"], example["class"], example["name"]) == (label, class_names[label], name)
             for feature, place, suffix in (("sound", sound, "flac"), ("picture", picture, "png")):
-                expected = (files / f"{stem}.{suffix}").read_bytes()
+                expected = (loose / f"{stem}.{suffix}").read_bytes()
                 assert sources.Record(*place).read() == expected == example[feature].numpy()
 
 
@@ -153,12 +155,14 @@ def test_png_decodes_to_the_picture(photo_sound, changes):
 def test_names_in_any_script(tmp_path, image_folder):
     root = image_folder(classes=("Käse mit Brot", "犬"), count=12)
     for path in list(root.rglob("*.png")):
-        path.rename(path.with_name(os.fsdecode(b'a,"b"\n\xff ' + path.name.encode())))
+        end = b"\n" if path.name.endswith("1.png") else b"\r"
+        path.rename(path.with_name(os.fsdecode(b'a,"b"\xff ' + end + path.name.encode())))
     out = prepared(tmp_path / "out", name=None, data_dir=root, images_per_class=None)
     before = times(out)
     prepared(out, name=None, data_dir=root, images_per_class=None)
     assert times(out) == before and len(before) == 48
     assert {row.class_name for row in manifests.read_manifest(out / "manifest.csv")} == {"Käse mit Brot", "犬"}
+    (root / "犬").rename(root / os.fsdecode(b"\xff"))
     packed = prepared(tmp_path / "records", name=None, data_dir=root, images_per_class=None, format="tfrecord")
     found = {name for split in ("train", "test") for name in records.load(packed, split, "audio")[2]}
     assert found == {path.stem for path in root.rglob("*.png")}
@@ -222,18 +226,19 @@ def test_killed_at_any_moment(tmp_path, format, pictures):
     assert contents(tmp_path / "out") == expected
 
 
-def test_files_of_which_nothing_is_noted_are_kept(tmp_path):
-    out = prepared(tmp_path / "out")
-    expected, before = contents(out), times(out)
-    (out / "manifest.csv").unlink()
-    made = sorted(before)
-    (out / made[0]).unlink()
-    (out / made[3]).write_bytes(expected[made[3]][:1000])
-    prepared(out)
-    assert contents(out) == expected
-    # Sound and picture are made together.
-    stems = {made[0].rsplit(".", 1)[0], made[3].rsplit(".", 1)[0]}
-    assert {name.rsplit(".", 1)[0] for name, time in times(out).items() if time != before[name]} == stems
+def test_files_of_which_nothing_is_noted_are_made_again(tmp_path, image_folder):
+    root = image_folder(count=8)
+    arguments = {"name": None, "data_dir": root, "images_per_class": None}
+    out = prepared(tmp_path / "out", **arguments)
+    image = root / "bee" / "picture3.png"
+    image.write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="1 of 16 images are left out"):
+        prepared(out, on_error="skip", **arguments)
+    before = times(out)
+    shutil.copy(root / "ant" / "picture1.png", image)
+    prepared(out, **arguments)
+    assert len([name for name, time in times(out).items() if time != before[name]]) == 2
+    assert contents(out) == contents(prepared(tmp_path / "new", **arguments))
 
 
 def test_torn_line_of_the_journal(tmp_path):
@@ -246,7 +251,9 @@ def test_torn_line_of_the_journal(tmp_path):
     before = times(out)
     (out / ".prepare" / ".0.part.wav").write_bytes(b"half")
     prepared(out)
-    assert contents(out) == expected and times(out) == before
+    last = manifests.Row._make(json.loads(lines[-1]))
+    assert contents(out) == expected
+    assert {name for name, time in times(out).items() if time != before[name]} == {last.sound, last.picture}
 
 
 FILE_SIZE_LIMIT = """
@@ -359,13 +366,15 @@ def test_data_set_that_grows_and_shrinks(tmp_path):
 def test_manifest_that_is_none(tmp_path):
     out = prepared(tmp_path / "out")
     expected = contents(out)
-    for damage in (b"", b"split,class\ntrain,cat\n", expected["manifest.csv"] + b"train,cat\n"):
+    unclosed = expected["manifest.csv"] + b'"' + b"x" * csv.field_size_limit()
+    (out / "manifest-clean.csv").write_text("a table of someone else")
+    for damage in (b"", b"split,class\ntrain,cat\n", expected["manifest.csv"] + b"train,cat\n", unclosed):
         (out / "manifest.csv").write_bytes(damage)
         with pytest.raises(ValueError, match=r"A manifest must have the columns .*manifest\.csv"):
             prepared(out)
     (out / "manifest.csv").unlink()
     prepared(out)
-    assert contents(out) == expected
+    assert contents(out) == expected | {"manifest-clean.csv": b"a table of someone else"}
 
 
 # Many processes -------------------------------------------------------------------------------------------------------
@@ -399,6 +408,48 @@ def test_shards_made_at_the_same_time(tmp_path, format):
     assert contents(out) == expected and times(out) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked")
+def test_same_files_at_the_same_time(tmp_path):
+    out = prepared(tmp_path / "out", shard=(0, 2))
+    with files.locked(out / ".prepare-00000-of-00002.lock"):
+        with pytest.raises(BlockingIOError, match=r"must not write the same files.*00000-of-00002\.lock"):
+            prepared(out, shard=(0, 2))
+        prepared(out, shard=(1, 2))
+    with files.locked(out / ".prepare.lock", shared=True), pytest.raises(BlockingIOError):
+        prepared(out)
+    with files.locked(out / ".prepare.lock"), pytest.raises(BlockingIOError):
+        prepared(out, shard=(1, 2))
+    (out / ".prepare-00000-of-00002.lock").touch()  # of a process that was killed
+    assert contents(prepared(out)) == contents(prepared(tmp_path / "whole"))
+
+
+def test_joined_manifest_is_of_the_shards_alone(tmp_path, image_folder):
+    root = image_folder(count=8)
+    arguments = {"name": None, "data_dir": root, "images_per_class": None}
+    out = prepared(tmp_path / "out", **arguments)
+    (root / "bee" / "picture3.png").write_bytes(b"broken")
+    for index in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            prepared(out, shard=(index, 2), on_error="skip", **arguments)
+    job = preparation.Job.of(
+        **(QUICK | arguments),
+        directory=out,
+        **{"classes": None, "engine": "auto", "seed": 42, "on_error": "skip", "format": "files", "audio_format": None},
+        **{"source": "builtin", "pictures": True, "shard_size": 1024, "verify": False},
+    )
+    assert job.join(job.parts(), 2) == [str(root / "bee" / "picture3.png")]
+    assert len(rows(out)) == 15 and not list(out.glob("manifest-*")) and not list(out.glob(".*"))
+
+
+def test_two_plans_at_the_same_time(tmp_path):
+    for index in range(10):
+        with ThreadPoolExecutor(4) as pool:
+            claims = [pool.submit(files.claim, tmp_path / f"{index}.json", {"n": n}, shared=True) for n in range(4)]
+        assert sum(claim.exception() is None for claim in claims) == 1
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_memory_does_not_grow_with_the_examples():
     taken = []
 
@@ -428,6 +479,11 @@ def test_memory_does_not_grow_with_the_examples():
             r"`shard` must be \(index, count\) with 0 <= index < count, or None. Received: shard=\(4, 4",
         ),
         ({"shard": 3}, r"`shard` must be \(index, count\)"),
+        ({"seed": -1, "on_error": "skip"}, "`seed` must be an integer of at least 0. Received: seed=-1"),
+        (
+            {"config": sonikeras.SonificationConfig(colormap="none"), "on_error": "skip"},
+            "Unknown `colormap`. Allowed values: .* Received: colormap='none'",
+        ),
         ({"shard_size": 0}, "`shard_size` must be an integer of at least 1. Received: shard_size=0"),
     ],
 )
@@ -435,6 +491,24 @@ def test_arguments(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         prepared(tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("labels", [["a", "../../evil"], ["a", ""], ["a", ".b"], ["a", "b\0c"], ["STRASSE", "straße"]])
+def test_class_names_that_are_no_folders(tmp_path, labels):
+    arrays = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8), labels * 10
+    arguments = {"name": None, "source": arrays, "images_per_class": None}
+    with pytest.raises(ValueError, match=r"a class name must not be empty.*takes any name\. Received: the class name"):
+        prepared(tmp_path / "out", **arguments)
+    assert not list(tmp_path.iterdir())
+    prepared(tmp_path / "out", format="tfrecord", pictures=False, **arguments)
+
+
+@pytest.mark.parametrize("name", ["../b", "a//b", "/a", ".a", "a/.b", "a\0", ""])
+def test_names_that_are_no_files(name):
+    examples = sources.load_examples("c2", "test", images_per_class=5)
+    preparation._check_names(examples)
+    with pytest.raises(ValueError, match="no part of an example's name, divided by '/', must be empty.*takes any name"):
+        preparation._check_names(dataclasses.replace(examples, names=[name, *examples.names[1:]]))
 
 
 def test_folder_of_another_format(tmp_path):
