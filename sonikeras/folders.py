@@ -25,13 +25,18 @@ def class_folders(data_dir: Path) -> list[str]:
         found |= {entry.name for entry in _entries(root) if _is_folder(entry)}
     alike: dict[str, str] = {}
     for name in sorted(found):
-        other = alike.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        other = alike.setdefault(folded(name), name)
         if other != name:
             raise ValueError(
                 "Class folders must differ in more than upper and lower case or Unicode form, since many file systems "
                 f"take such names for one: rename or merge them. Received: {ascii(other)}, {ascii(name)} in {data_dir}"
             )
     return sorted(found)
+
+
+def folded(name: str) -> str:
+    """The same for names that some file systems take for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def listing(data_dir: Path, class_names: Sequence[str], split: str, extensions: tuple[str, ...]) -> Listing:

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import shutil
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from sonikeras.config import SonificationConfig, as_config, check_choice, check_
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
 from sonikeras.files import claim, locked, write_bytes
+from sonikeras.folders import folded
 from sonikeras.manifests import (
     JOURNAL,
     Journal,
@@ -40,7 +40,7 @@ from sonikeras.manifests import (
 from sonikeras.pictures import colors
 from sonikeras.progress import Progress
 from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16
-from sonikeras.sources import Examples, check_shard, load_examples
+from sonikeras.sources import Examples, Record, check_shard, load_examples
 
 FORMATS = ("files", "tfrecord")
 AUDIO_FORMATS = ("wav", "flac")
@@ -459,7 +459,7 @@ class _Run:
             return data
         checksum = _sha256(data)
         if entry is not None and entry.image_sha256 == checksum:
-            record = _read(entry.path, *entry.place)
+            record = Record(entry.path, *entry.place).read()
             row = _row_of(split, records.entry(record, entry.path, 0, len(record)))
             if _sha256(record[row.sound_offset :][: row.sound_bytes]) == row.sound_sha256 and (
                 not row.picture or _sha256(record[row.picture_offset :][: row.picture_bytes]) == row.picture_sha256
@@ -508,7 +508,7 @@ class _Run:
                 return False
             if size != length if self.job.format == "files" else size < offset + length:
                 return False
-            if self.job.verify and _sha256(_read(path, offset, length)) != checksum:
+            if self.job.verify and _sha256(Record(path, offset, length).read()) != checksum:
                 return False
         return True
 
@@ -598,12 +598,6 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(path: Path, offset: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return file.read(length)
-
-
 def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
     """The results in the order of the items, of which only some are computed at a time and kept."""
     pending: collections.deque[concurrent.futures.Future[_Result]] = collections.deque()
@@ -626,9 +620,9 @@ def _check_names(examples: Examples) -> None:
     def hidden_or_empty(part: str) -> bool:
         return not part or part.startswith(".") or "\0" in part
 
-    alike = collections.Counter(map(_folded, examples.class_names))
+    alike = collections.Counter(map(folded, examples.class_names))
     for name in examples.class_names:
-        if hidden_or_empty(name) or "/" in name or alike[_folded(name)] > 1:
+        if hidden_or_empty(name) or "/" in name or alike[folded(name)] > 1:
             raise ValueError(
                 "With `format='files'` a class name must not be empty, begin with '.', hold '/' or NUL, or differ from "
                 f"another in case alone; `format='tfrecord'` takes any name. Received: the class name {name!r}"
@@ -639,11 +633,6 @@ def _check_names(examples: Examples) -> None:
                 "With `format='files'` no part of an example's name, divided by '/', must be empty, begin with '.' or "
                 f"hold NUL; `format='tfrecord'` takes any name. Received: the name {name!r}"
             )
-
-
-def _folded(name: str) -> str:
-    """The same for names that some file systems take for one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 @contextlib.contextmanager

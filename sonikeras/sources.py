@@ -99,11 +99,6 @@ def _open(name: str | None, data_dir: str | os.PathLike | None, source: Any, sta
     if data_dir is not None:
         root = Path(data_dir)
         if root.is_dir() and records.holds_records(root):
-            if stage == "image":
-                raise ValueError(
-                    "The records that `sonikeras.prepare` writes hold sounds and pictures: `stage` must be 'audio' or "
-                    f"'spectrogram'. Received: stage='image', data_dir={root}"
-                )
             find = functools.partial(_recorded, root, stage=stage)
             return _Source(str(root), CHOICES["folder"], records.class_names(root), _parts(find))
         find = functools.partial(folders.listing, root, extensions=STAGES[stage])
@@ -144,12 +139,18 @@ def _load_builtin(names: list[str], split: str, images_per_class: int | None) ->
 
 def _recorded(directory: Path, class_names: list[str], split: str, *, stage: str) -> Listing:
     """What `sonikeras.prepare` wrote as records, of some classes."""
-    all_names, labels, names, places = records.load(directory, split, stage)
-    numbers = {all_names.index(name): number for number, name in enumerate(class_names)}
-    order = sorted((i for i, label in enumerate(labels) if label in numbers), key=lambda i: numbers[labels[i]])
-    chosen = [names[i] for i in order]
-    items = [Record(*places[i]) for i in order]
-    return Listing([numbers[labels[i]] for i in order], chosen, chosen, items, divided=True)
+    if stage == "image":
+        raise ValueError(
+            "The records that `sonikeras.prepare` writes hold sounds and pictures: `stage` must be 'audio' or "
+            f"'spectrogram'. Received: stage='image', data_dir={directory}"
+        )
+    all_names, found, names, places = records.load(directory, split, stage)
+    numbers = {all_names.index(name): label for label, name in enumerate(class_names)}
+    chosen = [i for i, label in enumerate(found) if label in numbers]
+    labels = [numbers[found[i]] for i in chosen]
+    named = [names[i] for i in chosen]
+    items = [Record(*places[i]) for i in chosen]
+    return Listing(labels, named, named, items, divided=True).take(listings.by_class(labels))
 
 
 def _examples(source: _Source, class_names: list[str], split: str, images_per_class: int | None) -> Examples:
@@ -299,8 +300,7 @@ def class_names(
         >>> sonikeras.class_names("c4", source="keras:cifar100")
         ['bus', 'motorcycle', 'pickup_truck', 'streetcar']
     """
-    holds_records = data_dir is not None and Path(data_dir).is_dir() and records.holds_records(Path(data_dir))
-    return _choose(name, _open(name, data_dir, source, "audio" if holds_records else "image"), classes)
+    return _choose(name, _open(name, data_dir, source, "image"), classes)
 
 
 def _choose(name: str | None, source: _Source, classes: Sequence[str] | None) -> list[str]:
