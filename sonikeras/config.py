@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -229,9 +230,14 @@ class SonificationConfig:
 
     def sound_key(self) -> str:
         """Hexadecimal digest of the fields that decide the sound: configs that only draw differently share it."""
-        sound = [f.name for f in dataclasses.fields(self) if f.metadata.get("sound")]
-        text = json.dumps({name: getattr(self, name) for name in sound}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _sound_key(self)
+
+
+@functools.lru_cache(maxsize=8)
+def _sound_key(config: SonificationConfig) -> str:
+    sound = [f.name for f in dataclasses.fields(config) if f.metadata.get("sound")]
+    text = json.dumps({name: getattr(config, name) for name in sound}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def presets() -> list[str]:

@@ -43,8 +43,9 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     else:
         heard = _stft_magnitudes(audio, config)
     heard -= wanted
-    error, energy = (np.sum(np.square(x, out=x), dtype=np.float64) for x in (heard, wanted))
-    return float(np.float32(np.sqrt(error / energy)))
+    # Not `np.linalg.norm`, whose sum depends on the number of threads.
+    error, energy = (np.sum(np.square(x, out=x)) for x in (heard, wanted))
+    return float(np.sqrt(error / energy))
 
 
 def _stft_magnitudes(audio: np.ndarray, config: SonificationConfig) -> np.ndarray:
@@ -55,9 +56,7 @@ def _stft_magnitudes(audio: np.ndarray, config: SonificationConfig) -> np.ndarra
     left = (size - config.frame_length) // 2
     window = np.pad(periodic_window(config.window, config.frame_length), (left, size - config.frame_length - left))
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, size // 2), size)[:: config.frame_step]
-    heard = scipy.fft.rfft(frames * window).view(np.float32)
-    np.square(heard, out=heard)
-    return np.sqrt(heard[:, ::2] + heard[:, 1::2])
+    return np.abs(scipy.fft.rfft(frames * window))
 
 
 def encode_picture(audio: np.ndarray, config: SonificationConfig) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -19,8 +20,12 @@ _COMMENT = "sonikeras:"
 
 def to_pcm16(audio: np.ndarray) -> np.ndarray:
     """Samples as 16-bit PCM, clipped and rounded down as libsndfile does: float -1..1 `[...]` to int16 `[...]`."""
-    wide = np.rint(np.asarray(audio, np.float64) * 2.0**31)
-    return np.clip(np.floor(wide / 2**16), -32768, 32767).astype(np.int16)
+    wide = np.array(audio, np.float64)
+    wide *= 2.0**31
+    np.rint(wide, out=wide)
+    wide /= 2**16
+    np.floor(wide, out=wide)
+    return np.clip(wide, -32768, 32767, out=wide).astype(np.int16)
 
 
 def from_pcm16(pcm: np.ndarray) -> np.ndarray:
@@ -85,9 +90,14 @@ def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str) ->
 
     data = io.BytesIO()
     with soundfile.SoundFile(data, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file:
-        file.comment = _COMMENT + json.dumps(config.to_dict())
+        file.comment = _comment(config)
         file.write(pcm)
     return data.getvalue()
+
+
+@functools.lru_cache(maxsize=8)
+def _comment(config: SonificationConfig) -> str:
+    return _COMMENT + json.dumps(config.to_dict())
 
 
 def decode_pcm16(data: bytes) -> np.ndarray:
