@@ -270,8 +270,12 @@ def _bands(matrix: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
         `(inputs, weights)`: int32 array `[bands, width]`, what each band needs, and float32 array
         `[bands, rows, width]`, with rows of zeros in the end where `bands * rows` exceeds `out`.
     """
-    size = max(range(limit // 2, limit + 1), key=lambda size: (len(matrix) % size == 0, size))
-    bands = np.pad(matrix, ((0, -len(matrix) % size), (0, 0))).reshape(-1, size, matrix.shape[1])
+    # At least two bands: TensorFlow's oneDNN corrupts memory where `[batch, 1, m, k]` is multiplied by `[1, k, n]`
+    # (https://github.com/tensorflow/tensorflow/issues/117700).
+    limit = max(1, min(limit, len(matrix) // 2))
+    size = max(range(max(1, limit // 2), limit + 1), key=lambda size: (len(matrix) % size == 0, size))
+    bands = np.pad(matrix, ((0, max(2 * size - len(matrix), -len(matrix) % size)), (0, 0)))
+    bands = bands.reshape(-1, size, matrix.shape[1])
     used = bands.any(axis=1)
     inputs = np.argsort(~used, axis=1, kind="stable")[:, : used.sum(axis=1).max()]
     return inputs.astype(np.int32), np.take_along_axis(bands, inputs[:, None], axis=2)

@@ -99,6 +99,17 @@ def picture_folder(tmp_path, photo_sound):
     return tmp_path
 
 
+@pytest.mark.parametrize("size", [1, 2, 16, 33, 70])
+def test_small_pictures_of_a_batch(size):
+    # Of a single band of rows or columns the product of a batch would corrupt memory: TensorFlow's fault.
+    db = -80 * np.random.default_rng(0).random((5, 12, 40)).astype("float32")
+    rows, columns = pictures.canvas(12, 40, size=(60, 60), image_size=(size, size))
+    batch = pictures.draw(db, rows=rows, columns=columns)
+    singles = [pictures.draw(each, rows=rows, columns=columns) for each in db]
+    assert batch.shape == (5, size, size, 3)
+    np.testing.assert_allclose(batch, np.stack(singles), atol=1e-3)
+
+
 def test_dataset_draws_pictures_anew(picture_folder):
     arguments = {"data_dir": picture_folder, "stage": "spectrogram", "batch_size": None, "shuffle": False}
     data = sonikeras.dataset(**arguments, colormap="magma", config="matched")
