@@ -66,11 +66,17 @@ class Examples:
         """Paths of the files, or `None` where there are none."""
         return [str(item) for item in self.items] if self.items and isinstance(self.items[0], Path) else None
 
+    @property
+    def full_names(self) -> list[str]:
+        """A name for each example that is unique among all: its class and its name, such as `cat/cat-0012`."""
+        return [_text(f"{self.class_names[label]}/{name}") for label, name in zip(self.labels, self.names, strict=True)]
+
     def describe(self, index: int) -> str:
         """What an error calls an example. Bytes of a file's name that are no text are written as escapes."""
         item = self.items[index]
-        name = str(item) if isinstance(item, Path) else f"{self.class_names[self.labels[index]]}/{self.names[index]}"
-        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if isinstance(item, Path):
+            return _text(str(item))
+        return _text(f"{self.class_names[self.labels[index]]}/{self.names[index]}")
 
     def data(self, index: int) -> bytes:
         """What decides an example: the bytes of its file, or its shape and pixels."""
@@ -135,6 +141,11 @@ class Examples:
         """
         check_shard((index, count))
         return self.select(range(index, len(self), count))
+
+
+def _text(name: str) -> str:
+    """A name that can be written as UTF-8: bytes of a file's name that are no text are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def check_shard(shard: Any) -> tuple[int, int]:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TRAIN, _VALIDATION = "#1f5fa8", "#e07b00"
+# Okabe and Ito's colours, which colour-blind people tell apart too, less the yellow that is too light for lines.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+_MARKERS = "osD^vPX*"
+_HEAT = "#00b4ff"  # which neither grays nor the colormaps of spectrograms have
+_NEAREST_TICKS = 0.05  # share of the axis
 _LONGEST_NAME = 26  # characters; longer ones are shortened, so that the matrix keeps its room
 _FULL_SIZE_CLASSES = 25  # up to so many classes fit a 10 x 8 inch matrix; beyond, the figure grows
 
@@ -72,7 +77,9 @@ def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]]) -
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", fontsize=13, color="gray")
 
 
-def confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str]) -> None:
+def confusion(
+    matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str], *, rates: bool = False
+) -> None:
     """Draws a confusion matrix as a heat map in blues with the counts in it, on 10 x 8 inches.
 
     Names may be in any script for which a font is installed; a name without one is drawn as `class` and its index.
@@ -81,6 +88,8 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.Pat
         matrix: Counts of shape `[classes, classes]`: true classes are rows, predicted classes are columns.
         class_names: Name of each class, drawn as they are (no `$` formulas), long ones shortened in the middle.
         path: Image file to write, atomically; its suffix is the format.
+        rates: Boolean, whether `matrix` holds shares of the true class, `Report.confusion_rates`, and not counts. They
+            are drawn in per cent. Defaults to `False`.
 
     Raises:
         ValueError: If the matrix is not square with one row a class name.
@@ -93,7 +102,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.Pat
     >>> os.path.exists(path)
     True
     """
-    matrix = np.asarray(matrix)
+    matrix = np.rint(100 * np.asarray(matrix)).astype(int) if rates else np.asarray(matrix)
     classes = len(class_names)
     if matrix.shape != (classes, classes):
         raise ValueError(
@@ -103,13 +112,15 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.Pat
     scale = max(1.0, classes / _FULL_SIZE_CLASSES)
     figure = _figure(10 * scale, 8 * scale)
     axes = figure.add_subplot()
-    heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=max(1, matrix.max()), aspect="auto")
-    figure.colorbar(heat, ax=axes, pad=0.02).set_label("examples", fontsize=12)
+    highest = 100 if rates else max(1, matrix.max())
+    heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+    unit = "% of the true class's examples" if rates else "examples"
+    figure.colorbar(heat, ax=axes, pad=0.02).set_label(unit, fontsize=12)
 
     digits = len(str(matrix.max()))
     count_size = float(np.clip(min(190, 675 / digits) * scale / classes, 5, 24))
     for (row, column), count in np.ndenumerate(matrix):
-        color = "white" if 2 * count > matrix.max() else "black"
+        color = "white" if 2 * count > highest else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=count_size)
 
     names, families = _drawable(class_names)
@@ -123,6 +134,80 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], path: str | os.Pat
     axes.set_xlabel("predicted class", fontsize=14)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+) -> None:
+    """Draws series of points with error bars, joined by lines, on 9 x 6 inches.
+
+    Args:
+        series: For each name its points `(x, value, low, high)`, where `low` to `high` is the error bar. A point whose
+            value is NaN is left out, and a bar of which an end is NaN or infinite. Names are drawn as they are.
+        path: Image file to write, atomically; its suffix is the format.
+        title: Text above the plot.
+        x_label: Text below it, with its unit.
+        y_label: Text beside it, with its unit.
+        log_x: Boolean, whether the x axis is logarithmic. Defaults to `False`.
+
+    Raises:
+        ValueError: If a point is not four numbers.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "lines.png")
+    >>> lines({"matched": [(2, 0.9, 0.8, 0.95), (10, 0.7, 0.65, 0.75)]}, path, title="Accuracy",
+    ...       x_label="classes", y_label="accuracy")
+    >>> os.path.exists(path)
+    True
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = _figure(9, 6)
+    axes = figure.add_subplot()
+    if log_x:
+        axes.set_xscale("log")
+    names, families = _drawable(list(series), longest=40)
+    places: set[float] = set()
+    for i, (name, points) in enumerate(zip(names, series.values(), strict=True)):
+        array = np.array(sorted(points), dtype=float).reshape(-1, 4)
+        x, value, low, high = array[~np.isnan(array[:, 1])].T
+        barred = np.isfinite(low) & np.isfinite(high)
+        places |= set(x.tolist())
+        color = _COLORS[i % len(_COLORS)]
+        drawn: list[Any] = [
+            *axes.plot(x, value, marker=_MARKERS[i % len(_MARKERS)], label=name, color=color, lw=1.8, ms=6),
+            *axes.plot(np.tile(x[barred], 2), np.r_[low[barred], high[barred]], "_", color=color, ms=8, mew=1.5),
+            axes.vlines(x[barred], low[barred], high[barred], color=color, lw=1.5),
+        ]
+        # Bars of different series at one x stand beside each other, by some hundredths of an inch.
+        aside = ScaledTranslation((i - (len(names) - 1) / 2) * 0.06, 0, figure.dpi_scale_trans)
+        for artist in drawn:
+            artist.set_transform(axes.transData + aside)
+    ticks = np.array(sorted(places))
+    gaps = np.diff(np.log(ticks) if log_x else ticks)
+    if len(ticks) and (gaps >= _NEAREST_TICKS * gaps.sum()).all():  # each point's place has room for its number
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    axes.set_title(title, fontsize=15, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=13, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=13, parse_math=False)
+    axes.tick_params(labelsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    if names:
+        legend = axes.legend(fontsize=12, frameon=False)
+        for text in legend.get_texts():
+            text.set_fontfamily(families)
+            text.set_parse_math(False)
     _save(figure, path)
 
 
@@ -185,6 +270,72 @@ def sample(
     if title is not None:
         (text,), families = _drawable([title], longest=120)
         figure.suptitle(text, fontsize=16, fontfamily=families, parse_math=False)
+    _save(figure, path)
+
+
+def attention(
+    image: np.ndarray,
+    image_heat: np.ndarray,
+    picture: np.ndarray,
+    picture_heat: np.ndarray,
+    extent: tuple[float, float, float, float],
+    path: str | os.PathLike[str],
+    title: str | None = None,
+) -> None:
+    """Draws what a classifier looks at, on the image and on the spectrogram of its sound, side by side.
+
+    The more a place counts, the bluer it is; the contour holds what counts at least half as much as the most.
+
+    Args:
+        image: uint8 array of shape `[height, width]` or `[height, width, 3]`.
+        image_heat: Array of shape `[height, width]` in 0..1, as from `sonikeras.saliency.uncropped`.
+        picture: The sound's spectrogram, uint8 array of shape `[height, width, 3]`, low frequencies below.
+        picture_heat: Array of its height and width in 0..1.
+        extent: `(start, end, low, high)` of the picture, in s and Hz, as from `sonikeras.saliency.extent`.
+        path: Image file to write, atomically; its suffix is the format.
+        title: Text above them. Defaults to `None`.
+
+    Raises:
+        ValueError: If a heat map has not the size of what it lies over.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "attention.png")
+    >>> gray = np.arange(64, dtype="uint8").reshape(8, 8)
+    >>> attention(gray, gray / 63, np.stack([gray] * 3, -1), gray / 63, (0, 2.95, 0, 11025), path)
+    >>> os.path.exists(path)
+    True
+    """
+    from matplotlib.colors import to_rgb
+
+    for name, heat, below in (("image_heat", image_heat, image), ("picture_heat", picture_heat, picture)):
+        if np.shape(heat) != below.shape[:2]:
+            raise ValueError(
+                f"Argument `{name}` must have the height and width of what it lies over, {below.shape[:2]}. "
+                f"Received: {name} of shape {np.shape(heat)}"
+            )
+    proportion = image.shape[0] / image.shape[1]
+    figure = _figure(12, 4.5)
+    image_width = float(np.clip(3.7 / proportion, 2, 5))
+    left, right = figure.subplots(1, 2, width_ratios=[image_width, 11 - image_width])
+    _draw_image(left, image, proportion)
+    left.set_title("image", fontsize=13)
+    start, end, low, high = extent
+    right.imshow(picture, extent=(start, end, low / 1000, high / 1000), aspect="auto", interpolation="antialiased")
+    right.set_title("spectrogram of its sound", fontsize=13)
+    right.set_xlabel("time (s)")
+    right.set_ylabel("frequency (kHz)")
+    for axes, heat in ((left, image_heat), (right, picture_heat)):
+        shown = axes.images[0]
+        place: dict[str, Any] = {"extent": shown.get_extent(), "origin": "upper"}
+        tint = np.broadcast_to(to_rgb(_HEAT), (*heat.shape, 3))
+        axes.imshow(np.dstack([tint, 0.6 * heat]), aspect=axes.get_aspect(), **place)
+        if heat.min() < 0.5 < heat.max():
+            axes.contour(heat, [0.5], colors=_HEAT, linewidths=2, **place)
+    if title is not None:
+        (text,), families = _drawable([title], longest=100)
+        figure.suptitle(text, fontsize=15, fontfamily=families, parse_math=False)
     _save(figure, path)
 
 

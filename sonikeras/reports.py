@@ -2,7 +2,8 @@
 
 The figures are those of the study which this package ports (accuracy, weighted F1, confusion matrix, scikit-learn's
 classification report, its mean of batch accuracies), and beside them what tells whether two of them differ: a
-confidence interval, and every single prediction.
+confidence interval, and every single prediction. Two reports on the same test set are compared by
+`sonikeras.comparison`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import dataclasses
 import functools
 import io
+import json
 import os
 import sys
 import time
@@ -21,11 +23,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import files, models, plots
+from sonikeras import comparison, files, models, plots
 
 _INFINITE = -1  # as `tf.data.Dataset.cardinality` says it
 _INTERVAL_METHOD = "wilson"
 _INTERVAL_LEVEL = 0.95
+_CALIBRATION_BINS = 15
+_FORMAT = 1  # of the files that `save` writes
+_TOP = (3, 5)  # the k of top-k accuracies that are written down, where there are more classes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +50,7 @@ class Report:
             the figure that the study's notebooks print. `accuracy` is the one to compare.
         history: Values per epoch by name, as in `keras.callbacks.History.history`, or `None`.
         seconds: The time that the report stands for, in seconds.
+        names: A name for each example, such as `cat/cat-0012`, in the order of `labels`. Defaults to `None`: not known.
 
     Example:
 
@@ -65,6 +71,7 @@ class Report:
     batch_mean_accuracy: float
     history: Mapping[str, Sequence[float]] | None = dataclasses.field(repr=False)
     seconds: float
+    names: tuple[str, ...] | None = dataclasses.field(default=None, repr=False)
 
     @functools.cached_property
     def accuracy(self) -> float:
@@ -117,6 +124,61 @@ class Report:
         return confusion_matrix(self.labels, self.predictions, labels=range(len(self.class_names)))
 
     @functools.cached_property
+    def confusion_rates(self) -> np.ndarray:
+        """Row-normalised `confusion_matrix`, float array of shape `[classes, classes]`, with recall on the diagonal.
+
+        Each row sums to 1, but for a class that the test set lacks: its row is 0.
+        """
+        return self.confusion_matrix / np.maximum(1, self.confusion_matrix.sum(axis=1, keepdims=True))
+
+    @functools.cached_property
+    def expected_calibration_error(self) -> float:
+        """How far confidence is from accuracy, 0 to 1: 0 where of the predictions made with 70 % just 70 % are right.
+
+        The examples are sorted into 15 bins of equal width by the probability of their predicted class; it is the mean,
+        weighted by the bins' examples, of the difference between a bin's accuracy and its mean probability. It is
+        biased upwards in small test sets.
+        Source: Guo et al., [On calibration of modern neural networks](https://arxiv.org/abs/1706.04599), ICML 2017.
+        """
+        confidence = self.probabilities[np.arange(len(self.labels)), self.predictions].astype(np.float64)
+        bins = np.ceil(confidence * _CALIBRATION_BINS).astype(int)  # a bin holds its upper edge
+        gaps = np.bincount(bins, weights=(self.labels == self.predictions) - confidence)
+        return float(np.abs(gaps).sum() / len(self.labels))
+
+    def top_k_accuracy(self, k: int) -> float:
+        """Share of the examples whose true class is among the k most probable ones, 0 to 1.
+
+        Args:
+            k: Integer, 1 to the number of classes. Of equally probable classes the first comes first.
+
+        Raises:
+            ValueError: If `k` is not such an integer.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= len(self.class_names):
+            raise ValueError(
+                f"Argument `k` must be an integer from 1 to {len(self.class_names)}, the number of classes. "
+                f"Received: k={k!r}"
+            )
+        best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
+        return float(np.mean((best == self.labels[:, None]).any(axis=1)))
+
+    def compare(self, other: Report) -> comparison.Comparison:
+        """Compares the predictions of two classifiers on the same test examples: see `sonikeras.comparison.compare`.
+
+        Raises:
+            ValueError: If the two reports have not the same classes and test examples in the same order.
+
+        Example:
+
+        >>> rows = np.eye(2, dtype="float32")
+        >>> right, wrong = (Report(("a", "b"), np.array([0, 1]), guess, rows[guess], loss=0.0, batch_mean_accuracy=1.0,
+        ...                        history=None, seconds=0.1) for guess in (np.array([0, 1]), np.array([1, 1])))
+        >>> right.compare(wrong).only_first
+        1
+        """
+        return comparison.compare(self, other)
+
+    @functools.cached_property
     def classification_report(self) -> str:
         """scikit-learn's text table of precision, recall, F1 and support, with all classes."""
         from sklearn.metrics import classification_report
@@ -148,6 +210,7 @@ class Report:
         """The metrics, without the single predictions, as plain Python values that JSON can hold (NaN becomes None)."""
         return _plain(
             {
+                "format": _FORMAT,
                 "n": len(self.labels),
                 "class_names": self.class_names,
                 "accuracy": self.accuracy,
@@ -157,20 +220,24 @@ class Report:
                 "batch_mean_accuracy": self.batch_mean_accuracy,
                 "f1_weighted": self.f1_weighted,
                 "f1_macro": self.f1_macro,
+                "top_k_accuracy": {k: self.top_k_accuracy(k) for k in _TOP if k < len(self.class_names)},
+                "expected_calibration_error": self.expected_calibration_error,
                 "loss": self.loss,
                 "seconds": self.seconds,
                 "per_class": self.per_class,
                 "confusion_matrix": self.confusion_matrix,
+                "confusion_rates": self.confusion_rates,
                 "history": self.history,
             }
         )
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
-        """Writes the report as a run folder.
+        """Writes the report as a run folder, from which `load` reads it.
 
-        The files: `report.json` (`to_dict`), `classification_report.txt`, `confusion.png`, `predictions.csv` (name of
-        the true class, of the predicted class, and the probability given to the latter, in the order of the data), and
-        `curves.png` where there is a history. Each is either whole or not there.
+        The files: `report.json` (`to_dict`), `classification_report.txt`, `confusion.png`, `predictions.csv` (for each
+        example, in the order of the data, its name where it is known, the true class, the predicted one and its
+        probability, and the probability of every class), and `curves.png` where there is a history. Each is either
+        whole or not there, and where there is a `report.json`, all of them are there.
 
         Args:
             directory: The folder; made where it is missing. Files of these names are replaced, others left alone.
@@ -190,6 +257,7 @@ class Report:
         ['classification_report.txt', 'confusion.png', 'predictions.csv', 'report.json']
         """
         directory = Path(directory)
+        (directory / "report.json").unlink(missing_ok=True)
         if self.history:
             plots.curves(self.history, directory / "curves.png")
         plots.confusion(self.confusion_matrix, self.class_names, directory / "confusion.png")
@@ -199,13 +267,107 @@ class Report:
         files.write_json(directory / "report.json", self.to_dict())
         return directory
 
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Report:
+        """The report that `save` wrote.
+
+        It equals the saved one, but that a value of the history which was infinite is now NaN.
+
+        Args:
+            directory: The folder.
+
+        Returns:
+            `Report`.
+
+        Raises:
+            FileNotFoundError: If the folder has no `report.json`: the run is not finished.
+            ValueError: If a file is damaged, or of another version of sonikeras.
+
+        Example:
+
+        >>> import tempfile
+        >>> report = Report(("a", "b"), np.array([0, 1]), np.array([0, 1]), np.eye(2, dtype="float32"),
+        ...                 loss=0.0, batch_mean_accuracy=1.0, history=None, seconds=0.1, names=("a/1", "b/1"))
+        >>> Report.load(report.save(tempfile.mkdtemp())).names
+        ('a/1', 'b/1')
+        """
+        directory = Path(directory)
+        try:
+            text = (directory / "report.json").read_text("utf-8")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"A folder of a report must hold `report.json`, which is written last: the run is not finished. "
+                f"Received: {directory}"
+            ) from error
+        try:
+            saved = json.loads(text)
+            found = saved.get("format")
+        except (ValueError, AttributeError) as error:
+            raise _damaged(directory, error) from error
+        if found != _FORMAT:
+            raise ValueError(
+                f"A report must be of format {_FORMAT}, or its run be repeated in a new folder. "
+                f"Received: {directory / 'report.json'}, of format {found}"
+            )
+        try:
+            return cls._restored(saved, (directory / "predictions.csv").read_bytes().decode("utf-8"))
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+            raise _damaged(directory, error) from error
+
+    @classmethod
+    def _restored(cls, saved: Mapping[str, Any], predictions: str) -> Report:
+        """The report of what its two files hold; whatever is wrong with them raises."""
+        class_names = tuple(saved["class_names"])
+        header, *rows = csv.reader(io.StringIO(predictions, newline=""), strict=True)
+        if header != _header(class_names) or not rows:
+            raise ValueError(f"predictions.csv has {len(rows)} rows with the columns {header}")
+        names, labels, guesses, _, *columns = zip(*rows, strict=True)
+        index = {name: label for label, name in enumerate(class_names)}
+        history = saved["history"]
+        report = cls(
+            class_names=class_names,
+            labels=np.array([index[label] for label in labels]),
+            predictions=np.array([index[guess] for guess in guesses]),
+            probabilities=np.array(columns, np.float32).T.copy(),
+            loss=float(saved["loss"]),
+            batch_mean_accuracy=float(saved["batch_mean_accuracy"]),
+            history=history and {name: _numbers(values) for name, values in history.items()},
+            seconds=float(saved["seconds"]),
+            names=names if any(names) else None,
+        )
+        # A row may be cut off in its last number, or lines be missing: the figures tell.
+        if report.confusion_matrix.tolist() != saved["confusion_matrix"] or not (
+            np.abs(report.probabilities.sum(axis=1) - 1).max() < 0.03
+        ):
+            raise ValueError("predictions.csv does not fit report.json")
+        return report
+
     def _predictions_csv(self) -> str:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["true", "predicted", "probability"])
-        for label, prediction, row in zip(self.labels, self.predictions, self.probabilities, strict=True):
-            writer.writerow([self.class_names[label], self.class_names[prediction], f"{row[prediction]:.6f}"])
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # which also keeps "\r" in names
+        writer.writerow(_header(self.class_names))
+        names = self.names or [""] * len(self.labels)
+        for name, label, guess, row in zip(names, self.labels, self.predictions, self.probabilities, strict=True):
+            writer.writerow([name, self.class_names[label], self.class_names[guess], row[guess], *row])
         return text.getvalue()
+
+
+def _header(class_names: Sequence[str]) -> list[str]:
+    return ["name", "true", "predicted", "probability", *(f"probability of {name}" for name in class_names)]
+
+
+def _numbers(values: Any) -> Any:
+    """What `_plain` made of numbers, or of lists of them, where NaN was written as None."""
+    if isinstance(values, list):
+        return [_numbers(value) for value in values]
+    return float("nan") if values is None else values
+
+
+def _damaged(directory: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"A report must be as `Report.save` wrote it, `report.json` with its `predictions.csv`: this one is damaged. "
+        f"Received: {directory} ({type(error).__name__}: {error})"
+    )
 
 
 def evaluate(
@@ -225,7 +387,8 @@ def evaluate(
         model: Keras model that maps a batch to one output of shape `[batch, classes]`; need not be compiled.
         dataset: Finite `tf.data.Dataset`, or another iterable, of `(inputs, labels)` batches, where labels are integers
             of shape `[batch]` or `[batch, 1]`.
-        class_names: Name of each class. Defaults to `dataset.class_names`.
+        class_names: Name of each class. Defaults to `dataset.class_names`. The examples' names are those of
+            `dataset.example_names`, where it has that attribute.
         history: Values per epoch by name (`loss`, `accuracy`, `val_loss`, `val_accuracy`) for the curves. Defaults to
             the model's own, where it was fitted; `{}` for none.
         seconds: Time to report, for example that of the training. Defaults to that of this evaluation.
@@ -235,8 +398,8 @@ def evaluate(
         A `Report`.
 
     Raises:
-        ValueError: If the data set is empty or endless, if class names are missing, or if labels or outputs have the
-            wrong shape or are out of range.
+        ValueError: If the data set is empty or endless, if class names are missing, if examples have not one name each,
+            or if labels or outputs have the wrong shape or are out of range.
 
     Example:
 
@@ -247,6 +410,7 @@ def evaluate(
     ([0, 1, 2], 0.667)
     """
     names = _checked_names(getattr(dataset, "class_names", None) if class_names is None else class_names)
+    example_names = getattr(dataset, "example_names", None)
     progress = keras.utils.Progbar(_steps(dataset), verbose=int(_is_interactive()), unit_name="batch")
     all_labels, all_outputs = [], []
     start = time.perf_counter()
@@ -266,6 +430,11 @@ def evaluate(
     progress.update(len(all_labels), finalize=True)
     accuracies = [np.mean(y == x.argmax(axis=1)) for x, y in zip(all_outputs, all_labels, strict=True)]
     labels, outputs = np.concatenate(all_labels), np.concatenate(all_outputs)
+    if example_names is not None and len(example_names) != len(labels):
+        raise ValueError(
+            f"Attribute `example_names` of `dataset` must be None or one name an example, in their order. "
+            f"Received: {len(example_names)} names for {len(labels)} examples"
+        )
     log_probabilities = _log_softmax(outputs) if from_logits else np.log(np.maximum(outputs, keras.config.epsilon()))
     if history is None:
         history = getattr(model, "history", None)
@@ -279,6 +448,7 @@ def evaluate(
         batch_mean_accuracy=float(np.mean(accuracies)),
         history=dict(history) if history else None,
         seconds=elapsed if seconds is None else float(seconds),
+        names=None if example_names is None else tuple(example_names),
     )
 
 

@@ -1,6 +1,7 @@
 """Evaluation, reports and their figures: metrics against scikit-learn, pairing, whole files, bad input."""
 
 import csv
+import dataclasses
 import json
 import math
 import os
@@ -13,6 +14,7 @@ import pytest
 import sklearn.metrics
 import tensorflow as tf
 
+import sonikeras
 from sonikeras import files, plots
 from sonikeras.reports import Report, evaluate
 
@@ -101,6 +103,48 @@ def test_large_logits_do_not_overflow(identity):
     assert report.loss == pytest.approx(1e4)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_top_k_accuracy_is_that_of_scikit_learn(report, k):
+    expected = sklearn.metrics.top_k_accuracy_score(report.labels, report.probabilities, k=k, labels=range(4))
+    assert report.top_k_accuracy(k) == pytest.approx(expected)
+
+
+def test_the_one_most_probable_class_is_the_prediction(report):
+    assert report.top_k_accuracy(1) == report.accuracy and report.top_k_accuracy(4) == 1
+
+
+@pytest.mark.parametrize("k", [0, 5, 1.0, True, None])
+def test_a_bad_k_is_named(report, k):
+    with pytest.raises(ValueError, match=f"integer from 1 to 4, the number of classes. Received: k={k}"):
+        report.top_k_accuracy(k)
+
+
+def test_rates_are_the_shares_of_each_true_class(report):
+    rates = report.confusion_rates
+    np.testing.assert_allclose(rates.sum(axis=1), 1)
+    np.testing.assert_allclose(np.diag(rates), [row["recall"] for row in report.per_class.values()])
+    lacking = report_of([0, 0, 1], [0, 1, 1]).confusion_rates
+    assert lacking.tolist() == [[0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy(identity):
+    # 40 predictions at 0.7 of which half are right, 60 at 0.9 of which all are.
+    probabilities = np.repeat([[0.7, 0.3, 0, 0], [0.9, 0.1, 0, 0]], [40, 60], axis=0).astype("float32")
+    labels = np.array([0, 1] * 20 + [0] * 60)
+    report = evaluate(identity, [(probabilities, labels)], class_names=NAMES, from_logits=False)
+    assert report.expected_calibration_error == pytest.approx(0.4 * 0.2 + 0.6 * 0.1)
+
+
+def test_who_is_as_sure_as_right_is_calibrated(identity):
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(4), 50_000).astype("float32")
+    labels = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    report = evaluate(identity, [(probabilities, labels)], class_names=NAMES, from_logits=False)
+    assert report.expected_calibration_error < 0.01
+    assert report_of([0, 1, 2, 3], [0, 1, 2, 3]).expected_calibration_error < 0.03
+    assert report_of([0, 1, 2, 3], [3, 2, 1, 0]).expected_calibration_error > 0.97
+
+
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (1, 1), (7, 9), (40, 50), (50, 50)])
 def test_interval_is_wilsons(right, n):
     low, high = report_of([0] * n, [0] * right + [1] * (n - right)).accuracy_interval
@@ -176,6 +220,26 @@ def test_names_come_from_the_data_and_history_from_the_model(data, tmp_path):
     assert sorted(path.name for path in report.save(tmp_path / "run").iterdir()) == sorted(FIGURES + TEXTS)
 
 
+def test_names_of_examples_come_from_the_data():
+    options = {"images_per_class": 10, "config": "lossless", "output": "image", "image_size": 32}
+    test = sonikeras.dataset("c2", split="test", **options)
+    model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)])
+    report = evaluate(model, test)
+    assert report.names == tuple(test.example_names) and len(set(report.names)) == len(report.labels)
+    for name, label in zip(report.names, report.labels, strict=True):
+        assert name.startswith(f"{test.class_names[label]}/")
+    train = sonikeras.dataset("c2", **options)
+    assert train.example_names is None and evaluate(model, train).names is None
+    assert sonikeras.dataset("c2", shuffle=False, **options).example_names == train.examples.full_names
+
+
+def test_names_must_be_as_many_as_examples(identity, data):
+    dataset = tf.data.Dataset.from_tensor_slices(data).batch(16)
+    dataset.example_names = ["one"]
+    with pytest.raises(ValueError, match="`example_names`.*Received: 1 names for 50 examples"):
+        evaluate(identity, dataset, class_names=NAMES)
+
+
 def test_text_of_a_report(report):
     low, high = report.accuracy_interval
     assert str(report) == (
@@ -226,6 +290,107 @@ def test_predictions_csv_pairs_each_example(report, tmp_path):
     np.testing.assert_allclose(probabilities, report.probabilities.max(axis=1), atol=1e-6)
 
 
+def check_equal(loaded, report):
+    for field in dataclasses.fields(Report):
+        expected, found = getattr(report, field.name), getattr(loaded, field.name)
+        if isinstance(expected, np.ndarray):
+            np.testing.assert_array_equal(found, expected, strict=True)
+        else:
+            assert found == expected, field.name
+    assert loaded.to_dict() == report.to_dict()
+
+
+def test_a_loaded_report_is_the_saved_one(report, tmp_path):
+    loaded = Report.load(report.save(tmp_path))
+    check_equal(loaded, report)
+    assert loaded.compare(report).p_value == 1
+
+
+HARD = ["a,b", 'the "quoted"', "two\nlines", "carriage\rreturn", "both\r\n", "<script>alert(1)</script>", "name", "имя",
+        " ", "=1+1", "'"]  # fmt: skip
+
+
+def test_names_of_any_kind_come_back(tmp_path):
+    names = tuple(f"{HARD[i % len(HARD)]}/{i}\n\r" for i in range(40))
+    labels = np.arange(40) % len(HARD)
+    report = dataclasses.replace(report_of(labels, labels[::-1], HARD), names=names, history={"loss": [1.0, 0.5]})
+    check_equal(Report.load(report.save(tmp_path)), report)
+
+
+def test_a_history_that_diverged_comes_back_as_nan(identity, data, tmp_path):
+    history = {"loss": [1.5, float("nan")], "f1": [[1.0, 0.0], [0.0, 1.0]], "val_loss": [math.inf, 2.0]}
+    report = evaluate(identity, [data], class_names=NAMES, history=history)
+    loaded = Report.load(report.save(tmp_path)).history
+    assert loaded["f1"] == history["f1"]
+    np.testing.assert_array_equal([loaded["loss"], loaded["val_loss"]], [[1.5, np.nan], [np.nan, 2.0]])
+
+
+def test_a_folder_without_a_report_is_not_finished(report, tmp_path):
+    for folder in (tmp_path / "none", report.save(tmp_path / "some")):
+        (folder / "report.json").unlink() if folder.exists() else None
+        with pytest.raises(FileNotFoundError, match="not finished. Received: "):
+            Report.load(folder)
+
+
+@pytest.mark.parametrize("found", [2, None])
+def test_another_format_is_named(report, tmp_path, found):
+    path = report.save(tmp_path) / "report.json"
+    files.write_json(path, {**json.loads(path.read_text("utf-8")), "format": found})
+    with pytest.raises(ValueError, match=f"must be of format 1.*Received: .*report.json, of format {found}"):
+        Report.load(tmp_path)
+
+
+def cut(text):
+    return text[: len(text) // 2]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("report.json", cut),
+        ("report.json", lambda text: "[1, 2]"),
+        ("report.json", lambda text: ""),
+        ("report.json", lambda text: text.replace('"loss"', '"lost"')),
+        ("report.json", lambda text: text.replace('"history": null', '"history": [1]')),
+        ("predictions.csv", lambda text: None),
+        ("predictions.csv", cut),
+        ("predictions.csv", lambda text: ""),
+        ("predictions.csv", lambda text: text[:-12]),
+        ("predictions.csv", lambda text: text[: text.rindex("\n", 0, -1) + 1]),
+        ("predictions.csv", lambda text: text + '"","cat","'),
+        ("predictions.csv", lambda text: text.replace('"cat"', '"cow"')),
+        ("predictions.csv", lambda text: text.replace('"probability of cat"', '"probability of cow"')),
+        ("predictions.csv", lambda text: text.replace(text[-8:-1], "nan")),
+    ],
+)
+def test_a_damaged_folder_is_named(report, tmp_path, file, change):
+    path = report.save(tmp_path) / file
+    text = change(path.read_bytes().decode())
+    path.unlink() if text is None else path.write_bytes(text.encode())
+    with pytest.raises(ValueError, match="damaged. Received: .*Error"):
+        Report.load(tmp_path)
+
+
+def test_files_of_two_reports_do_not_fit(report, tmp_path):
+    other = report_of([0, 1, 2, 3], [0, 1, 2, 3]).save(tmp_path / "other")
+    os.replace(other / "predictions.csv", report.save(tmp_path) / "predictions.csv")
+    with pytest.raises(ValueError, match="does not fit report.json"):
+        Report.load(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_report_that_is_half_written_over_another_is_not_finished(report, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    report.save(tmp_path)
+    monkeypatch.setattr(Report, "_predictions_csv", fail)
+    with pytest.raises(error):
+        report.save(tmp_path)
+    with pytest.raises(FileNotFoundError, match="not finished"):
+        Report.load(tmp_path)
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, error):
     path = tmp_path / "a.json"
@@ -268,6 +433,29 @@ def test_curves_have_the_size_of_the_study(history, tmp_path):
     assert png_size(tmp_path / "curves.png") == (1500, 700)
 
 
+@pytest.mark.parametrize("log_x", [False, True])
+@pytest.mark.parametrize(
+    "series",
+    [
+        {},
+        {"none": []},
+        {"one": [(2, 0.5, 0.4, 0.6)]},
+        {
+            r"$\frac{$": [(4, 0.5, 0.4, 0.6), (2, 0.5, 0.55, 0.6)],
+            "собака\n" * 9: [(x, 0.1, 0, 1) for x in range(1, 99)],
+        },
+        {str(i): [(2, i, i - 1, i + 1)] for i in range(20)},
+        {"gaps": [(1, math.nan, 0, 1), (2, 0.5, -math.inf, math.inf), (3, 0.5, math.nan, math.nan)]},
+    ],
+    ids=["nothing", "no points", "one point", "odd names", "many", "gaps"],
+)
+def test_lines_draw_what_there_is(series, log_x, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.lines(series, tmp_path / "lines.png", title="$x", x_label="x $", y_label="y", log_x=log_x)
+    assert png_size(tmp_path / "lines.png") == (900, 600)
+
+
 @pytest.mark.parametrize("classes", [1, 2, 15])
 def test_confusion_takes_names_as_they_are(classes, tmp_path):
     # Broken as formulas, more than one line, too long, in other scripts, with no font at all.
@@ -276,7 +464,8 @@ def test_confusion_takes_names_as_they_are(classes, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plots.confusion(np.full((classes, classes), 12345), names, tmp_path / "confusion.png")
-    assert png_size(tmp_path / "confusion.png") == (1000, 800)
+        plots.confusion(np.eye(classes), names, tmp_path / "rates.png", rates=True)
+    assert png_size(tmp_path / "confusion.png") == png_size(tmp_path / "rates.png") == (1000, 800)
 
 
 def test_sample_draws_gray_and_colour_in_threads(tmp_path):
