@@ -1,6 +1,6 @@
 """Images as sounds, sounds as pictures: image classification by sonification, for Keras."""
 
-from sonikeras import layers, models
+from sonikeras import channels, layers, models
 from sonikeras.augmentation import Augment
 from sonikeras.chain import desonify, picture, sonify, spectrogram
 from sonikeras.config import SonificationConfig, presets
@@ -18,6 +18,7 @@ __all__ = [
     "Augment",
     "Report",
     "SonificationConfig",
+    "channels",
     "class_names",
     "data_sets",
     "dataset",

@@ -1,4 +1,4 @@
-"""The command line: `sonikeras sonify | picture | desonify | prepare | duplicates | info`."""
+"""The command line: `sonikeras sonify | picture | desonify | transmit | prepare | duplicates | info`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ def _desonify(options: argparse.Namespace) -> None:
     write_image(options.image, sonikeras.desonify(audio, config, size=options.size))
 
 
+def _transmit(options: argparse.Namespace) -> None:
+    import sonikeras
+    from sonikeras import channels
+
+    channel = channels.as_channel(options.channel)
+    audio, config = sonikeras.read_audio(options.audio, options.config)
+    received = channels.transmit(audio, config.sample_rate, channel, seed=options.seed)
+    sonikeras.write_audio(options.received, received, config)
+    if isinstance(channel, channels.Codec):
+        size = len(channel.encode(audio, config.sample_rate))
+        print(f"{channel}: {size} bytes, {size * 8 / 1000 / len(audio) * config.sample_rate:.1f} kbit/s")
+
+
 def _prepare(options: argparse.Namespace) -> None:
     import sonikeras
 
@@ -79,6 +92,7 @@ def _info(options: argparse.Namespace) -> None:
         **{package: version(package) for package in ("keras", "tensorflow", "librosa", "numpy")},
         "presets": ", ".join(sonikeras.presets()),
         "engines": f"{', '.join(sonikeras.engines())} (auto: {autos})",
+        "channels": ", ".join(sonikeras.channels.forms()),
         "data sets": ", ".join(sonikeras.data_sets()),
         "backbones": ", ".join(sonikeras.models.backbones()),
         "heads": ", ".join(sonikeras.models.heads()),
@@ -137,6 +151,16 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--config", help=carried)
     add.add_argument("--size", type=_size, metavar="WxH", help="pixels; default: frames x bins, as it was sonified")
     add.set_defaults(run=_desonify)
+
+    add = commands.add_parser("transmit", help="send a sound through a channel: noise, telephone, a codec, a room")
+    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("received", help="WAV or FLAC file to write")
+    add.add_argument(
+        "--channel", required=True, help="such as telephone or noise(snr=20)+mp3(kbps=32); info lists all of them"
+    )
+    add.add_argument("--config", help=carried)
+    add.add_argument("--seed", type=int, default=0, help="decides noise and room; default: 0")
+    add.set_defaults(run=_transmit)
 
     add = commands.add_parser(
         "prepare", help="write the sounds and pictures of a data set into class folders or records"

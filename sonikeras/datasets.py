@@ -14,6 +14,7 @@ import numpy as np
 from sonikeras import chain, pictures
 from sonikeras.augmentation import Augment
 from sonikeras.cache import SoundCache, resolve_cache
+from sonikeras.channels import Channel, as_channel, transmit_pcm16
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
 from sonikeras.sounds import check_peak, to_pcm16
@@ -60,6 +61,7 @@ def dataset(
     augment: Augment | Callable[[Any], Any] | None = None,
     shard: tuple[int, int] | None = None,
     service: str | None = None,
+    channel: str | Channel | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of sonified images, for `model.fit`.
 
@@ -118,13 +120,18 @@ def dataset(
         service: String, `"grpc://host:port"`: the workers of the tf.data service whose dispatcher is there make the
             sounds, with the engine `"tensorflow"`; each example arrives exactly once. Defaults to `None`: they are made
             here.
+        channel: What each sound passes through before it is analysed: a text such as `"noise(snr=20)"` or
+            `"telephone"`, or a `sonikeras.channels.Channel`. What is random in it follows from `seed` and the sound.
+            The cache keeps the clean sound. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality; `label` is int32 `[batch]`,
         `x` float32: `[batch, height, width, 3]` in 0..255 for pictures and images, `[batch, frames, bins]` for
         spectrograms, `[batch, samples]` for audio. Its attributes are `class_names`, `file_paths` (`None` where there
-        are no files), `skipped` (paths left out) and
-        `examples` (the `sonikeras.sources.Examples` behind it, in their fixed order; `None` of a `tf.data.Dataset`).
+        are no files), `skipped` (paths left out),
+        `examples` (the `sonikeras.sources.Examples` behind it, in their fixed order; `None` of a `tf.data.Dataset`) and
+        `example_names` (a name for each example, such as `cat/cat-0012`, in the order in which they come; `None` where
+        they are shuffled).
 
     Raises:
         ValueError: An argument breaks its rule, or a class folder is empty.
@@ -156,6 +163,7 @@ def dataset(
 
         engine = service_engine(engine, config)
     _check_arguments(arguments)
+    passed = None if channel is None else as_channel(channel)
     examples: Examples | None = None
     skipped: list[str] = []
     if not streamed:
@@ -190,6 +198,10 @@ def dataset(
     else:
         kept = resolve_cache(cache)
         loader = functools.partial(sound_loader, config=config, engine=engine, seed=seed, cache=kept)
+    if passed is not None:
+        # Its errors come now, and not while the data set is iterated.
+        transmit_pcm16(np.zeros(config.samples, np.int16), config.sample_rate, passed, seed)
+        loader = functools.partial(_received, loader, channel=passed, sample_rate=config.sample_rate, seed=seed)
     shape, dtype = ((config.samples,), "int16") if heard else ((*resizing["image_size"], 3), "uint8")
 
     ordered = split == "test" if shuffle is None else not shuffle
@@ -211,6 +223,7 @@ def dataset(
     result.file_paths = None if examples is None else examples.file_paths
     result.skipped = skipped
     result.examples = examples
+    result.example_names = None if examples is None or not ordered else examples.full_names
     return result
 
 
@@ -218,15 +231,20 @@ def sound_loader(
     examples: Examples, config: SonificationConfig, *, engine: str, seed: int, cache: SoundCache | None
 ) -> Callable[[int], np.ndarray]:
     """The function from an example's index to its sound, int16 `[samples]`, computed once and then read."""
+
+    def make(index: int) -> np.ndarray:
+        return to_pcm16(check_peak(chain.sonify(examples.image(index), config, seed=seed, engine=engine)))
+
+    if cache is None:
+        return make
     setting = f"1/{config.sound_key()}/{engine}/{seed}".encode()
 
     def load(index: int) -> np.ndarray:
         key = hashlib.sha256(setting + examples.data(index)).hexdigest()
-        pcm = cache.get(key) if cache else None
+        pcm = cache.get(key)
         if pcm is None:
-            pcm = to_pcm16(check_peak(chain.sonify(examples.image(index), config, seed=seed, engine=engine)))
-            if cache:
-                cache.put(key, pcm)
+            pcm = make(index)
+            cache.put(key, pcm)
         return pcm
 
     return load
@@ -238,6 +256,18 @@ def _recording_loader(examples: Examples, *, config: SonificationConfig) -> Call
         return to_pcm16(np.pad(audio, (0, config.samples - len(audio))))
 
     return load
+
+
+def _received(
+    loader: Callable[[Examples], Callable[[int], np.ndarray]],
+    examples: Examples,
+    *,
+    channel: Channel,
+    sample_rate: int,
+    seed: int,
+) -> Callable[[int], np.ndarray]:
+    load = loader(examples)
+    return lambda index: transmit_pcm16(load(index), sample_rate, channel, seed)
 
 
 def _picture_loader(
@@ -481,6 +511,17 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
             "`service` makes sounds of images: `stage` must be 'image' and `output` another than 'image'. "
             f"Received: service={arguments['service']!r}, stage={stage!r}, output={output!r}"
         )
+    if arguments["channel"] is not None:
+        if output == "image" or stage == "spectrogram":
+            raise ValueError(
+                "`channel` needs a sound: `stage` must be 'image' or 'audio' and `output` another than 'image'. "
+                f"Received: channel={str(arguments['channel'])!r}, stage={stage!r}, output={output!r}"
+            )
+        if arguments["service"] is not None:
+            raise ValueError(
+                "`channel` is not for sounds of a `service`: one of them must be None. "
+                f"Received: channel={str(arguments['channel'])!r}, service={arguments['service']!r}"
+            )
     drawn = output in ("picture", "spectrogram") or arguments["augment"] is not None
     if drawn and keras.backend.backend() != "tensorflow":
         raise RuntimeError(

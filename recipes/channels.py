@@ -1,0 +1,384 @@
+"""What of an image survives when its sound is sent: through noise, through codecs, through a telephone, or shortened.
+
+Each point is a training and a test on sounds that passed the same channel; retention is its accuracy above chance over
+that on the images themselves. JPEG files of the images, in gray, stand beside the codecs as the yardstick. The same
+command again runs what is not finished, and writes tables, plots and the page anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from sonikeras import channels, models, pages, plots, studies
+from sonikeras.config import SonificationConfig, as_config, presets
+from sonikeras.experiments import Recipe, raised_in_pipeline
+from sonikeras.files import write_bytes
+from sonikeras.images import to_gray
+from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
+from sonikeras.reports import Report
+from sonikeras.retention import Retention, recognition_retention
+from sonikeras.sources import Examples
+
+FIRST_SEED = 42
+SNR: tuple[int, ...] = (-10, 0, 10, 20, 30)
+CODECS: dict[str, tuple[int, ...]] = {"MP3": (8, 16, 32, 64), "Opus": (6, 16, 32, 64)}
+JPEG_BYTES = (350, 400, 500, 700, 1000)
+FRAMES, BINS = (32, 64, 256, 512), (129, 257, 1025)  # beside the config's own 128 and 513
+OTHERS = (
+    "telephone",
+    "resample(rate=8000)",
+    "clip(db=12)",
+    "gain(db=-12)",
+    "delay(samples=128)",
+    "reverb(rt60=0.3,drr=0)",
+)
+SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
+SMOKE_SIZE = 64  # pixels
+MEASURED = 20  # test sounds over which the bytes of a codec are averaged
+IMAGE, CLEAN = "image", "clean"
+TITLE = "What survives transmission"
+
+
+class Point(NamedTuple):
+    """A cell of the sweep, as a point of a plot and a row of a table."""
+
+    part: str
+    series: str
+    name: str
+    x: float
+    cell: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    import tensorflow
+
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(arguments)
+    directory = Path(options.out)
+    try:
+        study = Study(options, directory, f"python recipes/channels.py {shlex.join(arguments)}".rstrip())
+        outcomes = study.run(only_load=options.only_page)
+        studies.write_csv(study.rows(), directory / "channels.csv")
+        pages.write_markdown(options.page, TITLE, study.blocks())
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        sys.exit(f"error: {error}")
+    except tensorflow.errors.InvalidArgumentError as error:
+        sys.exit(f"error: {raised_in_pipeline(error) or error}")
+    except KeyboardInterrupt:
+        sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {directory}.")
+    print(f"The results are in {directory}/channels.csv and {options.page}")
+    failed = [outcome.cell.name for outcome in outcomes if outcome.error]
+    if failed:
+        sys.exit(f"error: {len(failed)} of {len(outcomes)} cells failed: {', '.join(failed)}. See their error.txt.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--network", default="efficientnet_lite0", help=f"of {', '.join(models.backbones())}. Default: %(default)s")
+    add("--data", help="c2, c4, c10 or c15. Default: c10; with --data-dir all of its classes")
+    add("--data-dir", help="folder <class>/* or {train,test}/<class>/* to take instead of the built-in images")
+    add("--source", default="builtin", help="where images come from without --data-dir. Default: %(default)s")
+    add("--config", choices=presets(), default="matched", help="signal chain. Default: %(default)s")
+    add("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on. Default: %(default)s")
+    add("--images-per-class", type=int, help="at most so many, a fifth of them for testing. Default: 50")
+    add("--weights", default="imagenet", help='"imagenet", "none" or a file. Default: %(default)s')
+    add("--epochs", type=int, help="Default: 25")
+    add("--out", help="folder of all runs. Default: runs/channels, or runs/channels-smoke")
+    add("--page", metavar="PATH", help="page to write, with plots in images/ beside it. Default: OUT/channels.md")
+    add("--only-page", action="store_true", help="run nothing; write tables and page of what is there")
+    add("--smoke", action="store_true", help=f"two minutes at most through every step: {SMOKE}, {SMOKE_SIZE} pixels")
+    options = parser.parse_args(arguments)
+    defaults = {"data": "c10", "images_per_class": 50, "epochs": 25} | (SMOKE if options.smoke else {})
+    for name, value in (defaults | ({"data": None} if options.data_dir else {})).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.seeds < 1:
+        parser.error(f"--seeds must be at least 1. Received: {options.seeds}")
+    options.out = options.out or ("runs/channels-smoke" if options.smoke else "runs/channels")
+    options.page = options.page or str(Path(options.out) / "channels.md")
+    return options
+
+
+class Study:
+    """The cells, and what is told of them."""
+
+    def __init__(self, options: argparse.Namespace, directory: Path, command: str) -> None:
+        self._directory, self._command, self._seeds = directory, command, options.seeds
+        spec = models.spec(options.network)
+        self._recipe = Recipe(
+            network=spec.name,
+            data=options.data,
+            data_dir=options.data_dir,
+            source=options.source,
+            images_per_class=options.images_per_class,
+            config=options.config,
+            image_size=SMOKE_SIZE if options.smoke else spec.image_size,
+            weights=None if options.weights == "none" else options.weights,
+            epochs=options.epochs,
+            seed=FIRST_SEED,
+        )
+        self._config = as_config(options.config)
+        self._test: Examples = self._recipe.dataset("test", output=IMAGE).examples
+        sounds = self._recipe.dataset("test", output="audio", batch_size=None).take(MEASURED)
+        self._sounds = [audio for audio, _ in sounds.as_numpy_iterator()]
+        self._recipes: dict[str, dict[str, Any]] = {IMAGE: {"output": IMAGE}, CLEAN: {}}
+        self._points: list[Point] = []
+        self._not_fitting: list[str] = []
+        few = slice(2, 3) if options.smoke else slice(None)
+        for snr in SNR[few]:
+            self._add_channel("noise", "white noise", f"noise(snr={snr})", snr)
+        for name in ("MP3",) if options.smoke else CODECS:
+            self._add_codec(name, CODECS[name][few])
+        self._add("bytes", "16-bit PCM", "16-bit PCM", 2.0 * self._config.samples, CLEAN)
+        self._add_jpeg(JPEG_BYTES[:1] if options.smoke else JPEG_BYTES)
+        self._add_lengths(FRAMES[:1] if options.smoke else FRAMES, BINS[:1] if options.smoke else BINS)
+        for channel in OTHERS[:1] if options.smoke else OTHERS:
+            self._add_channel("other", "other channels", channel, math.nan)
+
+    def _add(self, part: str, series: str, name: str, x: float, cell: str, **changes: Any) -> None:
+        self._recipes.setdefault(cell, changes)
+        self._points.append(Point(part, series, name, x, cell))
+
+    def _add_channel(self, part: str, series: str, channel: str, x: float) -> None:
+        self._add(part, series, channel, x, f"{part}/{channel}", channel=channel)
+
+    def _add_codec(self, name: str, rates: Sequence[int]) -> None:
+        for kbps in rates:
+            codec = {"MP3": channels.MP3, "Opus": channels.Opus}[name](kbps=kbps)
+            sizes = [len(codec.encode(audio, self._config.sample_rate)) for audio in self._sounds]
+            self._add_channel("bytes", name, str(codec), float(np.mean(sizes)))
+
+    def _add_jpeg(self, budgets: Sequence[int]) -> None:
+        """Points of JPEG at some bytes, and at those of each sound, up to where all images have the best quality."""
+        sizes = [list(map(len, jpegs(gray))) for _, _, gray in self._images()]
+        for budget in sorted({*budgets, *(int(point.x) for point in self._points if point.part == "bytes")}):
+            best = [best_fitting(each, budget) for each in sizes]
+            chosen = [each[place] for each, place in zip(sizes, best, strict=True) if place is not None]
+            if len(chosen) < len(sizes):
+                self._not_fitting.append(
+                    f"{budget} bytes: {len(sizes) - len(chosen)} of {len(sizes)} images do not fit as JPEG, whatever "
+                    "its quality."
+                )
+                continue
+            folder = self._directory / "jpeg" / str(budget)
+            changes = {"data": None, "data_dir": str(folder), "source": "builtin", "images_per_class": None}
+            name, cell = f"JPEG of {budget} bytes at most", f"bytes/jpeg-{budget}"
+            self._add("bytes", "JPEG", name, float(np.mean(chosen)), cell, output=IMAGE, **changes)
+            if min(place for place in best if place is not None) == 99:
+                break
+
+    def _images(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        for split in ("train", "test"):
+            examples = self._recipe.dataset(split, output=IMAGE, shuffle=False).examples
+            for index, name in enumerate(examples.full_names):
+                yield split, name, to_gray(examples.image(index))
+
+    def _add_lengths(self, frames: Sequence[int], bins: Sequence[int]) -> None:
+        own = self._config
+        rows = [("frames", f"{own.fft_length // 2 + 1} bins", own.replace(frames=count)) for count in frames]
+        rows += [("bins", f"{own.frames} frames", with_bins(own, count)) for count in bins]
+        for kind, series, config in rows:
+            count = config.frames if kind == "frames" else config.fft_length // 2 + 1
+            self._add(
+                "length", series, f"{config.frames} x {config.bins}", config.seconds, f"{kind}/{count}", config=config
+            )
+        for series in dict.fromkeys(series for _, series, _ in rows):
+            self._add("length", series, f"{own.frames} x {own.bins}", own.seconds, CLEAN)
+
+    def run(self, *, only_load: bool) -> list[studies.Outcome]:
+        """Runs what is not finished."""
+        if not only_load:
+            self._write_jpeg()
+        cells = [
+            studies.Cell(
+                f"{name}/{seed}", {"point": name, "seed": seed}, dataclasses.replace(self._recipe, seed=seed, **changes)
+            )
+            for name, changes in self._recipes.items()
+            for seed in range(FIRST_SEED, FIRST_SEED + self._seeds)
+        ]
+        outcomes = (studies.load if only_load else studies.sweep)(cells, self._directory)
+        found: dict[str, list[Report]] = {}
+        for outcome in outcomes:
+            if outcome.report:
+                found.setdefault(str(outcome.cell.factors["point"]), []).append(outcome.report)
+        # A point counts when all of its seeds are there.
+        reports = {name: runs for name, runs in found.items() if len(runs) == self._seeds}
+        if IMAGE not in reports:
+            raise RuntimeError(f"The images themselves must be recognised first: see {self._directory / IMAGE}")
+        names = reports[IMAGE][0].names
+        self._retention = {
+            name: recognition_retention([in_order(run, names) for run in runs], reports[IMAGE])
+            for name, runs in reports.items()
+        }
+        return outcomes
+
+    def _write_jpeg(self) -> None:
+        root = self._directory / "jpeg"
+        shutil.rmtree(root, ignore_errors=True)
+        budgets = [int(name.rpartition("-")[2]) for name in self._recipes if name.startswith("bytes/jpeg-")]
+        for split, name, gray in self._images() if budgets else ():
+            files = jpegs(gray)
+            for budget in budgets:
+                place = best_fitting(list(map(len, files)), budget)
+                assert place is not None  # as all of them fit
+                write_bytes(root / str(budget) / split / f"{name}.jpg", files[place])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a point: of which plot it is, what was sent, and what was retained."""
+        return [
+            {
+                "part": point.part,
+                "series": point.series,
+                "point": point.name,
+                "snr_db": point.x if point.part == "noise" else None,
+                "bytes": round(point.x) if point.part == "bytes" else None,
+                "kbps": round(self._kbps(point), 2) if point.part == "bytes" and point.series != "JPEG" else None,
+                "seconds": round(point.x, 3) if point.part == "length" else None,
+                **figures(self._retention.get(point.cell)),
+            }
+            for point in self._points
+        ]
+
+    def _kbps(self, point: Point) -> float:
+        return point.x * 8 / 1000 / self._config.seconds
+
+    def blocks(self) -> list[Block]:
+        clean, recipe = self._retention.get(CLEAN), self._recipe
+        sizes = sorted({to_gray(self._test.image(index)).shape for index in range(len(self._test))})
+        images = " to ".join(f"{width} x {height}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
+        setting = (
+            f"Data {recipe.data or 'of ' + str(recipe.data_dir)}: {len(self._test.class_names)} classes, "
+            f"{len(self._test)} test images of {images} pixels. Network {recipe.network}, a new head on frozen "
+            f"features. Signal chain {recipe.config}: {self._config.seconds:.2f} s of sound. {self._seeds} "
+            f"{'seed' if self._seeds == 1 else 'seeds'}. Training and testing pass the same channel. Error bars and "
+            "brackets are 95 % intervals over test images and, where there are several, seeds."
+        )
+        seen = self._retention[IMAGE]
+        bounds = f"The images themselves are recognised with an accuracy of {seen.seen_accuracy:.3f}. " + (
+            f"Retention of the undisturbed sounds: {interval(clean) if clean else 'missing'}."
+        )
+        return [
+            Text("What a network recognises of images that were sent as sounds, made by:"),
+            Code(self._command),
+            Text(setting),
+            Text(bounds),
+            Heading("Noise"),
+            *self._plot("noise", "white noise", "signal-to-noise ratio (dB)"),
+            self._table("noise", "Retention under white noise", "SNR in dB", lambda point: f"{point.x:g}"),
+            Heading("Bytes"),
+            Text(
+                "Sounds as files of a codec, with headers, and beside them each image in gray as the best JPEG file "
+                "that fits as many bytes. Bytes are the mean of what came out."
+            ),
+            *map(Text, self._not_fitting),
+            *self._plot("bytes", "bytes of an image", "bytes", log_x=True),
+            self._table(
+                "bytes",
+                "Retention by the bytes sent",
+                "bytes (kbit/s)",
+                lambda point: f"{point.x:.0f}" + (f" ({self._kbps(point):.1f})" if point.series != "JPEG" else ""),
+            ),
+            Heading("Length"),
+            Text(
+                "The image is resized to so many frames x bins before it is sonified. An image with more pixels than "
+                "that loses some; one with fewer gains nothing from a longer sound."
+            ),
+            *self._plot("length", "the sound's length", "length of the sound (s)", log_x=True),
+            self._table("length", "Retention by the length of the sound", "seconds", lambda point: f"{point.x:.2f}"),
+            Heading("Other channels"),
+            self._table("other", "Retention through other channels", None, str),
+        ]
+
+    def _plot(self, part: str, by: str, x_label: str, *, log_x: bool = False) -> list[Block]:
+        series: dict[str, list[tuple[float, float, float, float]]] = {}
+        told = []
+        for point in self._points:
+            retention = self._retention.get(point.cell)
+            if point.part == part and retention:
+                values = (point.x, retention.value, retention.low, retention.high)
+                series.setdefault(point.series, []).append(values)
+                told.append(f"{point.name} {interval(retention)}")
+        if not told:
+            return [Text("None of these points is there.")]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "plot.png"
+            title = f"Recognition retention by {by}"
+            plots.lines(series, path, title=title, x_label=x_label, y_label="retention", log_x=log_x)
+            return [Picture(part, path.read_bytes(), f"{title}: {'; '.join(told)}.")]
+
+    def _table(self, part: str, caption: str, measure: str | None, text: Any) -> Table:
+        rows = []
+        for point in sorted((p for p in self._points if p.part == part), key=lambda p: (p.series, p.x)):
+            retention = self._retention.get(point.cell)
+            known = [interval(retention), f"{retention.heard_accuracy:.3f}"] if retention else ["missing", ""]
+            name = f"{point.name}, {point.series}" if part == "length" else point.name
+            rows.append([name, *([text(point)] if measure else []), *known])
+        first = {"length": "frames x bins, line of the plot"}.get(part, "sent as")
+        return Table(caption, [first, *([measure] if measure else []), "retention", "accuracy"], rows)
+
+
+def jpegs(gray: np.ndarray) -> list[bytes]:
+    """The JPEG files of qualities 1 to 100."""
+    qualities = range(1, 101)
+    return [cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes() for quality in qualities]
+
+
+def best_fitting(sizes: Sequence[int], budget: int) -> int | None:
+    """Place of the highest quality whose file has so many bytes at most; at the lowest ones sizes may fall."""
+    return max((place for place, size in enumerate(sizes) if size <= budget), default=None)
+
+
+def with_bins(config: SonificationConfig, bins: int) -> SonificationConfig:
+    """The config with windows and steps that are shorter or longer in proportion to the bins."""
+    prefixes = ("", "analysis_")
+    names = [prefix + name for prefix in prefixes for name in ("fft_length", "frame_length", "frame_step")]
+    return config.replace(**{name: getattr(config, name) * 2 * (bins - 1) // config.fft_length for name in names})
+
+
+def in_order(report: Report, names: tuple[str, ...] | None) -> Report:
+    """The report with its test examples in the order of these names: a folder has another order than its source."""
+    if names is None or report.names is None or report.names == names:
+        return report
+    places = {name: place for place, name in enumerate(report.names)}
+    if places.keys() != set(names):
+        raise ValueError(f"All runs must have the same test examples. Received: {sorted(places.keys() ^ set(names))}")
+    order = [places[name] for name in names]
+    changes = {key: getattr(report, key)[order] for key in ("labels", "predictions", "probabilities")}
+    return dataclasses.replace(report, names=names, **changes)
+
+
+def interval(retention: Retention) -> str:
+    if math.isnan(retention.value):
+        return "undefined"
+    return f"{retention.value:.3f} ({retention.low:.3f} to {retention.high:.3f})"
+
+
+def figures(retention: Retention | None) -> dict[str, float | None]:
+    if retention is None:
+        return dict.fromkeys(("accuracy", "retention", "low", "high", "n", "seeds"))
+    found = {
+        "accuracy": retention.heard_accuracy,
+        "retention": retention.value,
+        "low": retention.low,
+        "high": retention.high,
+        "n": retention.n,
+        "seeds": retention.seeds,
+    }
+    return {key: round(value, 4) if math.isfinite(value) else None for key, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()
