@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import sys
@@ -18,11 +20,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import models, plots
+from sonikeras import channels, models, plots
 from sonikeras.augmentation import Augmentation
 from sonikeras.cache import resolve_cache
 from sonikeras.chain import desonify, picture
-from sonikeras.config import as_config, check_choice, check_integer, check_number, presets
+from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer, check_number, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
 from sonikeras.files import claim, replacing
@@ -33,6 +35,7 @@ from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_f
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+OUTPUTS = ("picture", "image")
 _SAMPLES = 4
 # What `--smoke` changes: enough to go through every step. Pictures are no larger than this, in pixels.
 _SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
@@ -104,7 +107,11 @@ class Recipe:
         images_per_class: At most so many images of each class, or `None`.
         fold: `(i, k)`: cross-validation on the training part, of which part i of k then is the test part.
         validation_split: Share of the training part that is held out to decide when fine-tuning is over.
-        config: Name of a preset of the signal chain.
+        output: What the network sees: `"picture"`, of the sound's spectrogram, or `"image"`: the images themselves, not
+            sonified, as the baseline.
+        config: Preset of the signal chain, or `SonificationConfig`.
+        channel: What each sound passes through, in training and in testing, in the text form of `sonikeras.channels`,
+            or `None`.
         engine: Engine of the sonification.
         image_size: Side of the square picture that the network sees, in pixels.
         shorter_side: Length that the picture's shorter side is resized to before the centre is cut out, or `None`: the
@@ -142,7 +149,9 @@ class Recipe:
     images_per_class: int | None = None
     fold: tuple[int, int] | None = None
     validation_split: float = 0.0
-    config: str = "study"
+    output: str = "picture"
+    config: str | SonificationConfig = "study"
+    channel: str | None = None
     engine: str = "auto"
     image_size: int = 224
     shorter_side: int | None = None
@@ -169,6 +178,9 @@ class Recipe:
             check_integer(name, getattr(self, name), minimum=1)
         check_number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
         check_choice("batch_norm", self.batch_norm, models.BATCH_NORMS)
+        check_choice("output", self.output, OUTPUTS)
+        if self.channel is not None:
+            object.__setattr__(self, "channel", str(channels.as_channel(self.channel)))
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("strategy", self.strategy, (*STRATEGIES, None))
         if self.flips and self.batch_norm != "inference":
@@ -185,8 +197,8 @@ class Recipe:
         arguments = {
             key: getattr(self, key)
             for key in (
-                "data_dir", "source", "stage", "images_per_class", "fold", "validation_split", "config", "engine",
-                "image_size", "shorter_side", "interpolation", "batch_size", "seed", "on_error",
+                "data_dir", "source", "stage", "images_per_class", "fold", "validation_split", "output", "config",
+                "channel", "engine", "image_size", "shorter_side", "interpolation", "batch_size", "seed", "on_error",
             )
         }  # fmt: skip
         arguments["colormap"] = self.colormap if self.stage == "spectrogram" else None
@@ -195,7 +207,13 @@ class Recipe:
         return dataset(self.data, split=split, **arguments | changes)
 
 
-def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
+def run(
+    recipe: Recipe,
+    directory: str | os.PathLike,
+    *,
+    features: str | os.PathLike | None = None,
+    verbose: str | int = "auto",
+) -> Report:
     """Runs a recipe: sonification, training, evaluation, report. A second call goes on where the first stopped.
 
     The folder then holds `run.json` (recipe, config of the signal chain, versions), `history.csv`, the files of
@@ -205,6 +223,9 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     Args:
         recipe: `Recipe`.
         directory: Path of the run folder.
+        features: Folder that runs share: what the frozen network makes of the same pictures is computed once for all of
+            them. Defaults to `None`: `features/` of the run folder.
+        verbose: As of `model.fit`. Defaults to `"auto"`: a bar on a terminal, elsewhere a line an epoch.
 
     Returns:
         `Report` on the test part.
@@ -217,9 +238,26 @@ def run(recipe: Recipe, directory: str | os.PathLike) -> Report:
     keras.config.set_dtype_policy(recipe.precision)
     try:
         with _strategy(recipe.strategy):
-            return _Run(recipe, Path(directory)).report()
+            return _Run(recipe, Path(directory), None if features is None else Path(features), verbose).report()
     finally:
         keras.config.set_dtype_policy(policy)
+
+
+def finished(recipe: Recipe, directory: str | os.PathLike) -> bool:
+    """Whether a folder holds a finished run of a recipe. The data are taken to be those of then.
+
+    Raises:
+        ValueError: The folder holds a run of another recipe.
+    """
+    directory = Path(directory)
+    if not ((directory / "run.json").exists() and (directory / "report.json").exists()):
+        return False
+    claim(directory / "run.json", _plan(recipe), shared=True)
+    return True
+
+
+def _plan(recipe: Recipe) -> dict[str, Any]:
+    return {"recipe": dataclasses.asdict(recipe), "sonification": as_config(recipe.config).to_dict()}
 
 
 def _strategy(name: str | None) -> contextlib.AbstractContextManager:
@@ -238,11 +276,12 @@ STRATEGIES: dict[str, Callable[[], Any]] = {"mirrored": _mirrored}
 class _Run:
     """One run of a recipe in its folder: the head, then, where the recipe says so, the network; then the report."""
 
-    def __init__(self, recipe: Recipe, directory: Path) -> None:
+    def __init__(self, recipe: Recipe, directory: Path, features: Path | None, verbose: str | int) -> None:
         self._started = time.monotonic()
         self._recipe = recipe
         self._directory = directory
-        self._verbose: Any = "auto" if sys.stdout.isatty() else 2
+        self._features = features
+        self._verbose: Any = 2 if verbose == "auto" and not sys.stdout.isatty() else verbose
         if recipe.tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("`tensorboard=True` needs the package: `pip install tensorboard`.")
         keras.utils.set_random_seed(recipe.seed)
@@ -262,11 +301,7 @@ class _Run:
         # Only what can be run takes the folder: after a mistake the same folder can be named again.
         claim(
             directory / "run.json",
-            {
-                "recipe": dataclasses.asdict(recipe),
-                "sonification": as_config(recipe.config).to_dict(),
-                "data": {split: data.examples.fingerprint() for split, data in self._data.items()},
-            },
+            _plan(recipe) | {"data": {split: data.examples.fingerprint() for split, data in self._data.items()}},
             {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
         )
 
@@ -282,27 +317,38 @@ class _Run:
         model = models.averaged_over_flips(self._model) if recipe.flips else self._model
         with replacing(directory / "model.keras") as temporary:
             model.save(temporary)
-        report = evaluate(model, self._data["test"], history=history, seconds=history["seconds"][-1])
+        report = evaluate(*self._tested(model), history=history, seconds=history["seconds"][-1])
         report.save(directory)
         return report
 
+    def _tested(self, model: keras.Model) -> tuple[keras.Model, Any]:
+        """The model and its test data; or, where features are all it takes, its head and those, which is quicker."""
+        recipe, test = self._recipe, self._data["test"]
+        if recipe.batch_norm == "training" or recipe.fine_tuning or recipe.flips:
+            return model, test
+        features = feature_dataset(*self._extract("test", test), batch_size=recipe.batch_size)
+        features.class_names, features.example_names = test.class_names, test.example_names
+        return model.get_layer("head"), features
+
     def _train_head_on_features(self) -> dict[str, list[float]]:
         recipe = self._recipe
-        backbone, head = (self._model.get_layer(name) for name in ("backbone", "head"))
         parts = dict(self._data)
         if recipe.flips:
             parts["train-mirrored"] = parts["train"].map(lambda x, y: (keras.ops.flip(x, axis=2), y))
-        features = {
-            part: extract_features(
-                backbone, data, self._directory / "features" / part, title=f"Sound and features, {part} part"
-            )
-            for part, data in parts.items()
-        }
+        features = {part: self._extract(part, data) for part, data in parts.items()}
         train = [features[part] for part in features if part.startswith("train")]
         joined = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
         batch_size = recipe.batch_size // recipe.gradient_accumulation
         data = feature_dataset(*joined, batch_size=batch_size, shuffle_seed=recipe.seed)
+        head = self._model.get_layer("head")
         return self._fit_head(head, data, feature_dataset(*features[self._watched], batch_size=recipe.batch_size))
+
+    def _extract(self, part: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        folder = self._directory / "features" / part
+        if self._features is not None:
+            key = _features_key(self._recipe, self._data[part.removesuffix("-mirrored")].examples)
+            folder = self._features / key / part
+        return extract_features(self._model.get_layer("backbone"), data, folder, title=f"Features, {part} part")
 
     def _train_head(self) -> dict[str, list[float]]:
         recipe = self._recipe
@@ -399,14 +445,19 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
         report = run(_changed(recipe, options), out)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(f"error: {error}")
-    except tensorflow.errors.InvalidArgumentError as error:  # how tf.data tells of an error in a function of ours
-        raised = [line for line in error.message.splitlines() if line.startswith(("ValueError: ", "OSError: "))]
-        if not raised:
+    except tensorflow.errors.InvalidArgumentError as error:
+        if (message := raised_in_pipeline(error)) is None:
             raise
-        sys.exit(f"error: {raised[-1].split(': ', 1)[1]}")
+        sys.exit(f"error: {message}")
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {out}.")
     print(f"{report}\nReport, curves, confusion matrix, samples and model are in {out}")
+
+
+def raised_in_pipeline(error: BaseException) -> str | None:
+    """The message of an error that a function of ours raised within tf.data, which reports it in one of its own."""
+    raised = [line for line in str(error).splitlines() if line.startswith(("ValueError: ", "OSError: "))]
+    return raised[-1].split(": ", 1)[1] if raised else None
 
 
 def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
@@ -450,7 +501,11 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--images-per-class", type=int, help="at most so many, a fifth of them for testing")
     add("--fold", type=_fold, metavar="I/K", help="cross-validation on the training part: test on part I (from 0) of K")
     add("--validation-split", type=float, help=f"share of the training part. {shown['validation_split']}")
+    add("--output", choices=OUTPUTS, help=f"the sound's picture, or the image itself. {shown['output']}")
     add("--config", choices=presets(), help=f"signal chain. {shown['config']}")
+    add(
+        "--channel", help=f"what sounds pass: {', '.join(channels.forms())}, or several joined by +. {shown['channel']}"
+    )
     add("--engine", choices=["auto", *engines()], help=f"engine of the sonification. {shown['engine']}")
     add("--network", help=f"backbone: {', '.join(models.backbones())}. {shown['network']}")
     add("--weights", help=f'"imagenet", "none" or a file. {shown["weights"]}')
@@ -488,6 +543,32 @@ def _fold(text: str) -> tuple[int, int]:
     return index, count
 
 
+def _features_key(recipe: Recipe, examples: Examples) -> str:
+    """Hexadecimal digest of what decides the features of some examples: equal ones are equal features."""
+    config = as_config(recipe.config)
+    decisive: dict[str, Any] = {
+        name: getattr(recipe, name)
+        for name in (
+            "network", "stage", "output", "image_size", "shorter_side", "interpolation", "weights", "batch_size",
+            "precision",
+        )
+    }  # fmt: skip
+    decisive |= {"examples": examples.fingerprint(), "version": _version("sonikeras")}
+    random = recipe.weights is None
+    if recipe.weights not in (None, "imagenet"):
+        state = os.stat(recipe.weights)
+        decisive["weights"] = [os.path.abspath(recipe.weights), state.st_size, state.st_mtime_ns]
+    if recipe.output == "picture":
+        decisive |= {"config": config.to_dict(), "colormap": recipe.colormap, "channel": recipe.channel}
+        if recipe.stage == "image":
+            decisive["engine"] = resolve_engine(recipe.engine, config)
+            random |= config.transform == "stft" and config.initial_phase == "random"
+        random |= recipe.channel is not None
+    if random:
+        decisive["seed"] = recipe.seed
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -497,7 +578,7 @@ def _version(package: str) -> str:
 
 def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     """A few test images, with their sounds as WAV files and a figure of each one's way."""
-    if recipe.stage != "image":
+    if recipe.stage != "image" or recipe.output != "picture":
         return
     config = as_config(recipe.config)
     engine = resolve_engine(recipe.engine, config)
@@ -505,6 +586,8 @@ def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
     for index in firsts:
         image, audio = examples.image(index), from_pcm16(sound(index))
+        if recipe.channel is not None:
+            audio = channels.transmit(audio, config.sample_rate, recipe.channel, seed=recipe.seed)
         path = directory / examples.class_names[examples.labels[index]] / examples.names[index]
         write_audio(f"{path}.wav", audio, config)
         plots.sample(

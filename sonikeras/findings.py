@@ -1,0 +1,174 @@
+"""What a study of networks, data sets and signal chains found: its runs by factor, and what follows from several."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sonikeras import studies
+from sonikeras.cache import resolve_cache
+from sonikeras.config import as_config
+from sonikeras.datasets import sound_loader
+from sonikeras.engines import resolve_engine
+from sonikeras.examples import Examples
+from sonikeras.experiments import Recipe
+from sonikeras.reports import Report
+from sonikeras.retention import Retention, permutation_test, recognition_retention, signal_retention
+from sonikeras.sounds import from_pcm16
+
+IMAGE = "image"  # the signal chain that is none
+SIGNAL_IMAGES = 50  # test images of each data set, over which signal retention is taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished cell."""
+
+    cell: studies.Cell
+    report: Report
+
+
+class Findings:
+    """The outcomes of a sweep over the factors `data`, `network`, `config` and `seed`, finished or not.
+
+    Args:
+        outcomes: `sonikeras.studies.Outcome`s; one or more.
+        directory: The sweep's folder.
+
+    Attributes:
+        data, networks, configs: The levels of the factors, in order.
+        heard: The configs but for `"image"`.
+        main: The data set with the most classes, of which is shown what is shown of one alone.
+        network: The first network, likewise.
+    """
+
+    def __init__(self, outcomes: Sequence[studies.Outcome], directory: Path) -> None:
+        self.outcomes = outcomes
+        self.directory = directory
+        self.data, self.networks, self.configs = (self.levels(name) for name in ("data", "network", "config"))
+        self.heard = [config for config in self.configs if config != IMAGE]
+        self.main = max(reversed(self.data), key=self.classes)
+        self.network = self.networks[0]
+        self._retentions: dict[tuple[str, str, str], tuple[Retention, float] | None] = {}
+        self._signals: dict[tuple[str, str], dict[str, float] | None] = {}
+
+    def levels(self, factor: str) -> list[str]:
+        """The levels of a factor, as text."""
+        return list(dict.fromkeys(str(each.cell.factors[factor]) for each in self.outcomes))
+
+    def runs(self, **factors: str) -> list[Run]:
+        """The finished cells with these levels."""
+        return [
+            Run(each.cell, each.report)
+            for each in self.outcomes
+            if each.report and all(each.cell.factors[name] == level for name, level in factors.items())
+        ]
+
+    def reports(self, **factors: str) -> list[Report]:
+        """Their reports."""
+        return [run.report for run in self.runs(**factors)]
+
+    def pairs(self, first: dict[str, str], second: dict[str, str]) -> tuple[list[Report], list[Report]]:
+        """The reports of two groups of cells, of the seeds that both have."""
+        one, other = ({run.cell.factors["seed"]: run.report for run in self.runs(**group)} for group in (first, second))
+        seeds = [seed for seed in one if seed in other]
+        return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
+
+    def heard_and_seen(self, data: str, network: str, config: str) -> tuple[list[Report], list[Report]]:
+        """The reports of a signal chain, and those on the images themselves, of the seeds that both have."""
+        group = {"data": data, "network": network}
+        return self.pairs(group | {"config": config}, group | {"config": IMAGE})
+
+    def classes(self, data: str) -> int:
+        """How many classes a data set has, or 0 where no cell of it is finished."""
+        return max((len(report.class_names) for report in self.reports(data=data)), default=0)
+
+    def retention(self, data: str, network: str, config: str) -> tuple[Retention, float] | None:
+        """Recognition retention, and the p-value of no difference; or `None` where cells are missing."""
+        key = data, network, config
+        if key not in self._retentions:
+            heard, seen = self.heard_and_seen(*key)
+            found = (recognition_retention(heard, seen), permutation_test(heard, seen)) if heard else None
+            self._retentions[key] = found
+        return self._retentions[key]
+
+    def signal(self, data: str, config: str) -> dict[str, float] | None:
+        """Medians of signal retention over some test images; or `None` where cells are missing."""
+        if (data, config) not in self._signals:
+            runs = self.runs(data=data, config=config)
+            self._signals[data, config] = _signal(runs[0].cell.recipe) if runs else None
+        return self._signals[data, config]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of `sonikeras.studies.table`, and what the runs with all seeds of a row's cell retain."""
+        rows = studies.table(self.outcomes)
+        for row in rows:
+            data, network, config = row["data"], row["network"], row["config"]
+            if row["accuracy"] is None or config == IMAGE:
+                continue
+            if found := self.retention(data, network, config):
+                retention, p_value = found
+                row |= {"retention": retention.value, "retention_low": retention.low}
+                row |= {"retention_high": retention.high, "retention_p_value": p_value}
+                row |= {"retention_seeds": retention.seeds, "chance": retention.chance}
+            row |= self.signal(data, config) or {}
+        return rows
+
+    def figure(self, name: str, draw: Callable[[Path], None]) -> bytes:
+        """Draws a PNG file `figures/<name>.png`, and reads it."""
+        path = self.directory / "figures" / f"{name}.png"
+        draw(path)
+        return path.read_bytes()
+
+    def figure_of(self, run: Run, name: str, draw: Callable[[Path], None]) -> bytes:
+        """Reads a figure of a run folder, drawn anew where it is gone."""
+        path = self.directory / run.cell.name / name
+        if not path.exists():
+            draw(path)
+        return path.read_bytes()
+
+
+def _signal(recipe: Recipe) -> dict[str, float]:
+    examples = examples_of(recipe)
+    sound = sounds(recipe, examples)
+    indices = np.unique(np.linspace(0, len(examples) - 1, SIGNAL_IMAGES).round().astype(int))
+    kept = [signal_retention(examples.image(i), from_pcm16(sound(i)), recipe.config) for i in indices]
+    names = [field.name for field in dataclasses.fields(kept[0])]
+    return {name: float(np.median([getattr(each, name) for each in kept])) for name in names}
+
+
+def examples_of(recipe: Recipe) -> Examples:
+    """The test images of a recipe, in the order of its report."""
+    return recipe.dataset("test", shuffle=False).examples
+
+
+def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:
+    """The function from an example's index to its sound, int16 `[samples]`, as the recipe has it."""
+    config = as_config(recipe.config)
+    engine = resolve_engine(recipe.engine, config)
+    return sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
+
+
+def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
+    """The mean accuracy, and Wilson's 95 % interval at it for as many test examples as one report has.
+
+    The seeds share their test examples, so they do not count as further ones.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras import Report
+        >>> labels = np.array([0, 0, 1, 1])
+        >>> reports = [Report(("cat", "dog"), labels, guess, np.eye(2, dtype="float32")[guess], loss=0.0,
+        ...                   batch_mean_accuracy=0.0, history=None, seconds=1.0) for guess in (labels, 1 - labels)]
+        >>> [round(value, 3) for value in mean_accuracy(reports)]
+        [0.5, 0.15, 0.85]
+    """
+    from scipy.stats import binomtest
+
+    mean, n = float(np.mean([report.accuracy for report in reports])), len(reports[0].labels)
+    interval = binomtest(round(mean * n), n).proportion_ci(0.95, method="wilson")
+    return mean, min(mean, float(interval.low)), max(mean, float(interval.high))
