@@ -137,6 +137,8 @@ def _compile(fft_length: int) -> Callable[..., np.ndarray]:
                 _accelerate(x, a, b, new, scale, alpha, beta, gamma if i > 0 else np.float32(1))
         return _samples(x, (frames - 1) * step, groups * step)
 
+    # Code that is kept goes by this name, and that of two sizes cannot be loaded under one.
+    retrieve.__qualname__ = f"retrieve_{fft_length}"
     try:
         return numba.njit(cache=True, **_FAST)(retrieve)
     except RuntimeError as error:  # there is no folder that can be written to
