@@ -14,6 +14,7 @@ from sonikeras.config import SonificationConfig, as_config
 from sonikeras.engines import magnitudes_to_audio
 from sonikeras.images import to_gray
 from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
+from sonikeras.operations import operations
 from sonikeras.sounds import check_audio
 
 
@@ -145,7 +146,7 @@ def desonify(
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
-    power = _power(ops.convert_to_tensor(audio), config, "analysis_")
+    power = _power(operations(audio).convert_to_tensor(audio), config, "analysis_")
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 
@@ -156,7 +157,7 @@ def _power(audio: Any, config: SonificationConfig, prefix: str) -> Any:
         getattr(config, prefix + name) for name in ("transform", "frame_length", "frame_step", "fft_length")
     )
     if transform == "mdct":
-        return ops.square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
+        return operations(audio).square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
     return spectrograms.stft_power(
         audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
     )

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from keras import ops
+
+from sonikeras.operations import operations
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -43,6 +44,7 @@ def draw(
     Returns:
         float32 tensor `[..., height, width, 3]` in 0..255.
     """
+    ops = operations(db)
     db = ops.cast(db, "float32")
     if stretch:
         low, high = (_level(reduce(db, axis=(-2, -1), keepdims=True), scale) for reduce in (ops.min, ops.max))
@@ -256,7 +258,7 @@ def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
 
 def _level(db: Any, scale: str) -> Any:
     """What runs through the colormap: the levels themselves, or their amplitudes."""
-    return ops.exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
+    return operations(db).exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
 
 
 def _bands(matrix: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:

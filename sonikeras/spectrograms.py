@@ -11,7 +11,8 @@ import functools
 from typing import Any
 
 import numpy as np
-from keras import ops
+
+from sonikeras.operations import operations
 
 # librosa's `amin`, the amplitude below which every level is the same.
 _AMIN = 1e-5
@@ -42,6 +43,7 @@ def stft(
         >>> real.shape, int(np.argmax(real[8]))
         (TensorShape([17, 129]), 8)
     """
+    ops = operations(audio)
     if center:
         half = fft_length // 2
         audio = ops.pad(audio, [(0, 0)] * (len(audio.shape) - 1) + [(half, half)])
@@ -57,11 +59,13 @@ def stft_power(
     real, imaginary = stft(
         audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window, center=center
     )
+    ops = operations(real)
     return ops.square(real) + ops.square(imaginary)
 
 
 def power_to_amplitude(power: Any) -> Any:
     """The square root, with a gradient of 0 instead of NaN where there is silence."""
+    ops = operations(power)
     silent = power <= 0
     return ops.where(silent, 0.0, ops.sqrt(ops.where(silent, 1.0, power)))
 
@@ -80,6 +84,7 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
     Returns:
         float tensor of the same shape. Of silence all levels are equal.
     """
+    ops = operations(power)
     power = ops.maximum(power, _AMIN**2)
     loudest = ops.max(power, axis=axis, keepdims=True)
     zero_db = loudest if reference == "max" else ops.maximum(ops.square(ops.cast(reference, power.dtype)), _AMIN**2)
