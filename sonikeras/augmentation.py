@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from sonikeras.config import check_number
+from sonikeras.operations import is_foreign, operations
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -226,16 +227,19 @@ class _PictureChanges:
         """Changes a batch `[batch, height, width, 3]`: draws are decided by two numbers, 16 from `first` on a layer."""
         for number, layer in enumerate(self._moves):
             pictures = _changed(layer, pictures, _Draws(seed, first + 16 * number))
+        xp = operations(pictures)
         for number, (axes, layer) in enumerate(self._masks.items(), len(self._moves)):
             if layer is not None:
                 # The rows and columns of an erased rectangle, erased from edge to edge.
-                erased = _changed(layer, ops.ones_like(pictures[..., :1]), _Draws(seed, first + 16 * number))
+                erased = _changed(layer, xp.ones_like(pictures[..., :1]), _Draws(seed, first + 16 * number))
                 for axis in axes:
-                    pictures = pictures * ops.min(erased, axis=axis, keepdims=True)
+                    pictures = pictures * xp.min(erased, axis=axis, keepdims=True)
         return pictures
 
 
 def _changed(layer: Any, pictures: Any, draws: _Draws) -> Any:
+    if is_foreign(pictures):
+        layer.backend.set_backend("tensorflow")  # as the layer itself does when it is called in tf.data
     change = layer.get_random_transformation(pictures, training=True, seed=draws)
     return layer.transform_images(pictures, change, training=True)
 
@@ -247,7 +251,9 @@ class _Draws(keras.random.SeedGenerator):
         self._seed, self._next = seed, first
 
     def next(self, ordered: bool = True) -> Any:
-        drawn = ops.stack([ops.cast(self._seed, "int64"), ops.cast(self._next, "int64")])
+        seed, number = self._seed, self._next
+        xp = operations(seed if is_foreign(seed) else number)
+        drawn = xp.stack([xp.cast(seed, "int64"), xp.cast(number, "int64")])
         self._next = self._next + 1
         return drawn
 

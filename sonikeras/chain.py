@@ -12,8 +12,10 @@ from keras import ops
 from sonikeras import mdct, pictures, spectrograms
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.engines import magnitudes_to_audio
+from sonikeras.griffin_lim import griffin_lim, random_phase, structured_phase
 from sonikeras.images import to_gray
 from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
+from sonikeras.operations import operations
 from sonikeras.sounds import check_audio
 
 
@@ -143,9 +145,21 @@ def desonify(
     return magnitudes_to_image(ops.convert_to_numpy(spectrograms.power_to_amplitude(power)).T, size=size)
 
 
+def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) -> Any:
+    """Sounds `[..., samples]` of magnitudes `[..., frames, bins]`, as tensors. The random phase is that of the seed."""
+    if config.transform == "mdct":
+        return mdct.inverse_mdct(magnitudes * (mdct.low_crest_signs(config.bins) * mdct.amplitude(config.bins)))
+    if config.initial_phase == "structured":
+        phase = structured_phase(magnitudes, fft_length=config.fft_length)
+    else:
+        phase = random_phase(config.frames, config.bins, seed=seed)
+    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
+    return griffin_lim(magnitudes, phase, **{name: getattr(config, name) for name in names})
+
+
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
-    power = _power(ops.convert_to_tensor(audio), config, "analysis_")
+    power = _power(operations(audio).convert_to_tensor(audio), config, "analysis_")
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 
@@ -156,7 +170,7 @@ def _power(audio: Any, config: SonificationConfig, prefix: str) -> Any:
         getattr(config, prefix + name) for name in ("transform", "frame_length", "frame_step", "fft_length")
     )
     if transform == "mdct":
-        return ops.square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
+        return operations(audio).square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
     return spectrograms.stft_power(
         audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
     )
@@ -169,10 +183,12 @@ def db_to_picture(
     image_size: tuple[int, int] | None = None,
     shorter_side: int | None = None,
     interpolation: str = "bilinear",
+    gradient: bool = False,
 ) -> Any:
     """Pictures `[..., height, width, 3]` in 0..255 of levels `[..., frames, bins]`, as tensors.
 
-    They are drawn in the config's way and size, and resized and cropped as `sonikeras.pictures.canvas` says.
+    They are drawn in the config's way and size, and resized and cropped as `sonikeras.pictures.canvas` says, with a
+    gradient if that is asked of `sonikeras.pictures.draw`.
     """
     rows, columns = _canvas(db.shape[-2], db.shape[-1], config, image_size, shorter_side, interpolation)
     return pictures.draw(
@@ -183,6 +199,7 @@ def db_to_picture(
         scale=config.picture_scale,
         top_db=config.top_db,
         stretch=config.drawing == "specshow",
+        gradient=gradient,
     )
 
 

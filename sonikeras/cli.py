@@ -78,18 +78,24 @@ def _duplicates(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     import platform
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     import sonikeras
     from sonikeras.cache import default_directory
     from sonikeras.engines import resolve_engine
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
 
     configs = {name: sonikeras.SonificationConfig.preset(name) for name in sonikeras.presets()}
     autos = ", ".join(f"{resolve_engine('auto', config)} for {name}" for name, config in configs.items())
     rows = {
         "sonikeras": sonikeras.__version__,
         "python": platform.python_version(),
-        **{package: version(package) for package in ("keras", "tensorflow", "librosa", "numpy")},
+        **{package: installed(package) for package in ("keras", "tensorflow", "librosa", "numpy")},
         "presets": ", ".join(sonikeras.presets()),
         "engines": f"{', '.join(sonikeras.engines())} (auto: {autos})",
         "channels": ", ".join(sonikeras.channels.forms()),

@@ -17,6 +17,7 @@ from sonikeras.cache import SoundCache, resolve_cache
 from sonikeras.channels import Channel, as_channel, transmit_pcm16
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
+from sonikeras.operations import check_tensorflow, operations
 from sonikeras.sounds import check_peak, to_pcm16
 from sonikeras.sources import SPLITS, Examples, check_shard, load_examples, readable
 
@@ -137,7 +138,7 @@ def dataset(
         ValueError: An argument breaks its rule, or a class folder is empty.
         tensorflow.errors.InvalidArgumentError: While iterating: a file cannot be read; the message names it.
         OSError: There is no such folder, or the data of a source are not there and cannot be fetched.
-        ImportError: TensorFlow Datasets is not installed.
+        ImportError: TensorFlow is not installed, or TensorFlow Datasets where they are the source.
         ConnectionError: There is no dispatcher at `service`.
 
     Example:
@@ -147,6 +148,7 @@ def dataset(
         (['cat', 'dog'], np.int64(4))
     """
     arguments = dict(locals())
+    check_tensorflow("`sonikeras.dataset`")
     check_choice("split", split, (*SPLITS, "both"))
     streamed = _is_dataset(source)
     if streamed:
@@ -297,7 +299,7 @@ def _renderer(
     changes = augment if isinstance(augment, Augment) else Augment()
 
     def render(x: Any, number: Any) -> Any:
-        x = _float(x)
+        x = operations(x).cast(x, "float32")
         if heard:
             x = x / 32768
             if changes.changes_sound:
@@ -309,10 +311,6 @@ def _renderer(
         return changes.change_picture(x, number) if changes.changes_picture else x
 
     return render
-
-
-def _float(x: Any) -> Any:
-    return keras.ops.cast(x, "float32")
 
 
 def _indexed(
@@ -522,12 +520,6 @@ def _check_arguments(arguments: dict[str, Any]) -> None:
                 "`channel` is not for sounds of a `service`: one of them must be None. "
                 f"Received: channel={str(arguments['channel'])!r}, service={arguments['service']!r}"
             )
-    drawn = output in ("picture", "spectrogram") or arguments["augment"] is not None
-    if drawn and keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "Pictures, spectrograms and `augment` in a tf.data pipeline need the TensorFlow backend of Keras; "
-            f"output='audio' works on all. Received: KERAS_BACKEND={keras.backend.backend()}"
-        )
 
 
 def _size(image_size: Any) -> tuple[int, int]:

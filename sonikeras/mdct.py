@@ -14,7 +14,8 @@ import math
 from typing import Any
 
 import numpy as np
-from keras import ops
+
+from sonikeras.operations import operations
 
 
 def mdct(audio: Any, *, frame_step: int) -> Any:
@@ -173,6 +174,7 @@ def _float32(x: Any) -> tuple[Any, Any]:
     """The functions for `x`, NumPy's or Keras' of the same names, and `x` as float32."""
     if isinstance(x, np.ndarray):
         return np, x.astype(np.float32, copy=False)
+    ops = operations(x)
     return ops, ops.cast(x, "float32")
 
 
@@ -187,6 +189,7 @@ def _dct_iv(x: Any) -> Any:
         from scipy.fft import dct
 
         return dct(x, type=4, norm="ortho")
+    ops = operations(x)
     *leading, size = ops.shape(x)
     even, odd = ops.unstack(ops.reshape(x, (*leading, size // 2, 2)), axis=-1)
     real, imaginary = ops.fft(_rotate(even, ops.flip(odd, axis=-1), _twiddle(size), ops))

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from keras import ops
+
+from sonikeras.operations import operations
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -27,6 +28,7 @@ def draw(
     scale: str = "db",
     top_db: float = 80,
     stretch: bool = True,
+    gradient: bool = False,
 ) -> Any:
     """Draws spectrograms as pictures, low frequencies below.
 
@@ -39,10 +41,13 @@ def draw(
         top_db: Float, level in dB below 0 that gets the lowest colour of the scale `"db"`. Defaults to 80.
         stretch: Boolean, whether each example's lowest and highest value get the lowest and highest colour, as
             matplotlib does. Defaults to `True`.
+        gradient: Boolean, whether a gradient reaches `db`. Shades are steps, which have none; what is given back is
+            that of straight lines between them. The picture is the same. Defaults to `False`.
 
     Returns:
         float32 tensor `[..., height, width, 3]` in 0..255.
     """
+    ops = operations(db)
     db = ops.cast(db, "float32")
     if stretch:
         low, high = (_level(reduce(db, axis=(-2, -1), keepdims=True), scale) for reduce in (ops.min, ops.max))
@@ -56,16 +61,22 @@ def draw(
     cells = ops.take(ops.swapaxes(ops.take(shades, frames, axis=-2), -2, -1), bins, axis=-2)
     table, channels = colors(colormap), np.eye(3, dtype=np.float32)
     if _is_gray(table):
-        cells, channels = ops.floor(cells), np.ones((1, 3), np.float32)
+        cells, channels = _floor(cells, gradient), np.ones((1, 3), np.float32)
     else:  # along one axis, over which TensorFlow is quicker than over many
-        cells = ops.take(table, ops.cast(ops.reshape(cells, (-1,)), "int32"), axis=0)
+        cells = ops.reshape(cells, (-1, 1))
+        index = ops.cast(cells[:, 0], "int32")
+        colored = ops.take(table, index, axis=0)
+        if gradient:
+            slopes = np.diff(table, axis=0, append=table[-1:])
+            colored = colored + _gradient_of(cells) * ops.take(slopes, index, axis=0)
+        cells = colored
     lead = ops.shape(db)[:-2]
     height, width = down.shape[0] * down.shape[1], across.shape[0] * across.shape[1]
     across = np.kron(across.transpose(0, 2, 1), channels[None])
     inputs, outputs = across.shape[1:]
     if (columns < 0).any():  # a bicubic, which overshoots: Pillow resizes across first, and rounds and clips there
         grid = ops.matmul(ops.reshape(cells, (*lead, len(frames), bins.size, inputs)), across)
-        grid = ops.floor(ops.clip(grid, 0, 255) + 0.5)
+        grid = _floor(ops.clip(grid, 0, 255) + 0.5, gradient)
         grid = ops.matmul(down, ops.reshape(grid, (*lead, len(frames), *bins.shape, outputs)))
         grid = ops.reshape(grid, (*lead, len(frames), height, outputs))
     else:
@@ -256,7 +267,17 @@ def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
 
 def _level(db: Any, scale: str) -> Any:
     """What runs through the colormap: the levels themselves, or their amplitudes."""
-    return ops.exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
+    return operations(db).exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
+
+
+def _floor(x: Any, gradient: bool) -> Any:
+    floored = operations(x).floor(x)
+    return operations(x).stop_gradient(floored) + _gradient_of(x) if gradient else floored
+
+
+def _gradient_of(x: Any) -> Any:
+    """0, with the gradient of `x`."""
+    return x - operations(x).stop_gradient(x)
 
 
 def _bands(matrix: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:

@@ -37,6 +37,7 @@ from sonikeras.manifests import (
     working_name,
     writing_manifest,
 )
+from sonikeras.operations import check_tensorflow
 from sonikeras.pictures import colors
 from sonikeras.progress import Progress
 from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16
@@ -165,6 +166,8 @@ class Job:
         """Checks the arguments, and puts in what a default stands for."""
         config = as_config(config)
         check_choice("format", format, FORMATS)
+        if format != "files":
+            check_tensorflow(f"`sonikeras.prepare` with format={format!r}")
         check_choice("audio_format", audio_format, (*AUDIO_FORMATS, None))
         check_choice("on_error", others["on_error"], ("raise", "skip"))
         check_integer("seed", others["seed"], minimum=0)

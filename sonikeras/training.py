@@ -14,6 +14,7 @@ import numpy as np
 
 from sonikeras import models
 from sonikeras.files import replacing
+from sonikeras.operations import check_tensorflow
 from sonikeras.progress import Progress
 
 # Batches of features that are written together: what an interruption can cost.
@@ -68,6 +69,7 @@ def feature_dataset(
     features: np.ndarray, labels: np.ndarray, *, batch_size: int = 32, shuffle_seed: int | None = None
 ) -> Any:
     """A `tf.data.Dataset` of batches of features, shuffled anew each epoch where a seed is given."""
+    check_tensorflow("`feature_dataset`")
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices((features, labels))

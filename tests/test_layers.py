@@ -1,6 +1,4 @@
-"""The layers behave as Keras' own do: saving, precision, batches, graphs, gradients, export."""
-
-import functools
+"""The layers on TensorFlow: in graphs, under XLA, in pipelines and in models; and what they refuse."""
 
 import cv2
 import keras
@@ -15,75 +13,6 @@ from sonikeras.magnitudes import image_to_magnitudes
 AUDIO = np.random.default_rng(0).normal(size=(3, 9001)).astype(np.float32) * np.float32([[1], [0.1], [0.001]])
 IMAGES = np.random.default_rng(3).integers(0, 256, (3, 90, 70, 3), dtype=np.uint8)
 COEFFICIENTS = np.random.default_rng(4).normal(size=(3, 9, 64)).astype(np.float32)
-SMALL = functools.partial(GriffinLim, 126, 63, iterations=2)
-LAYERS = [
-    (lambda: Spectrogram(), AUDIO),
-    (lambda: Spectrogram(512, 128, 1024, "hamming", False, "amplitude", top_db=None), AUDIO),
-    (lambda: Spectrogram(400, 160, 512, reference=0.5, top_db=60), np.stack([AUDIO, AUDIO[::-1]], axis=-1)),
-    (lambda: Spectrogram(scale="power"), AUDIO),
-    (lambda: SpectrogramImage(64), None),
-    (lambda: SpectrogramImage((100, 150), "viridis", scale="amplitude", drawing="resize", top_db=70), None),
-    (lambda: ImageToMagnitude(), IMAGES),
-    (lambda: ImageToMagnitude(32, 48, "area", reference="absolute", top_db=60), IMAGES[..., 0].astype(np.float32)),
-    (lambda: MDCT(), AUDIO),
-    (lambda: MDCT(100), AUDIO),
-    (lambda: InverseMDCT(), COEFFICIENTS),
-    (lambda: GriffinLim(64, 32, 126, iterations=2), np.abs(COEFFICIENTS)),
-    (lambda: GriffinLim(126, 50, algorithm="lbfgs", iterations=4, initial_phase="structured"), np.abs(COEFFICIENTS)),
-]
-
-
-@pytest.fixture(params=range(len(LAYERS)))
-def layer_and_input(request):
-    make, x = LAYERS[request.param]
-    return make(), np.asarray(Spectrogram()(AUDIO)) if x is None else x
-
-
-def test_symbolic_shape_is_the_eager_one(layer_and_input):
-    layer, x = layer_and_input
-    y = layer(x)
-    assert layer.compute_output_shape(x.shape) == y.shape
-    assert layer(keras.Input(x.shape[1:])).shape == (None, *y.shape[1:])
-    assert not layer.weights
-
-
-def test_config_round_trip_and_saving(layer_and_input, tmp_path):
-    layer, x = layer_and_input
-    again = type(layer).from_config(layer.get_config())
-    assert again.get_config() == layer.get_config()
-    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-
-
-def test_batch_of_one_is_each_of_a_batch(layer_and_input):
-    layer, x = layer_and_input
-    together = np.asarray(layer(x))
-    for i in range(len(x)):
-        np.testing.assert_allclose(np.asarray(layer(x[i : i + 1]))[0], together[i], rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_computes_in_float32(policy):
-    audio = AUDIO[:1] * 0.1
-    layer = Spectrogram(dtype=policy)
-    exact = np.asarray(Spectrogram()(audio))
-    low = layer(audio)
-    assert low.dtype == layer.compute_dtype
-    assert np.abs(np.asarray(tf.cast(low, tf.float32)) - exact).max() < 1
-    picture = SpectrogramImage(32, dtype=policy)(exact)
-    assert np.abs(np.asarray(tf.cast(picture, tf.float32)) - np.asarray(SpectrogramImage(32)(exact))).max() < 1.01
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize(
-    ("layer", "x"), [(ImageToMagnitude, IMAGES), (MDCT, AUDIO), (InverseMDCT, COEFFICIENTS), (SMALL, COEFFICIENTS**2)]
-)
-def test_mixed_precision_only_rounds_the_result(layer, x, policy):
-    low = layer(dtype=policy)(x)
-    np.testing.assert_array_equal(low, tf.cast(layer()(x), low.dtype))
-    assert low.dtype == layer(dtype=policy).compute_dtype != "float32"
 
 
 def test_stft_is_tensorflows_own():
@@ -201,31 +130,6 @@ def test_in_a_pipeline_and_in_a_model_that_is_trained():
     assert next(iter(mapped))[0].shape == (2, 18, 513)
 
 
-@pytest.mark.parametrize("scale", ["db", "amplitude", "power"])
-def test_gradient_is_finite_even_of_silence(scale):
-    layer = Spectrogram(256, 64, scale=scale)
-    for audio in (AUDIO[:1, :600], np.zeros((1, 600), np.float32)):
-        x = tf.constant(audio)
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.reduce_sum(layer(x))
-        assert np.isfinite(tape.gradient(y, x)).all()
-
-
-def test_gradient_against_finite_differences():
-    layer = Spectrogram(256, 64, scale="power")
-    x = tf.constant(AUDIO[:1, :600])
-    direction = tf.constant(np.random.default_rng(1).normal(size=x.shape).astype(np.float32))
-    weight = tf.constant(np.random.default_rng(2).normal(size=layer(x).shape).astype(np.float32))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = tf.reduce_sum(layer(x) * weight)
-    slope = float(tf.reduce_sum(tape.gradient(y, x) * direction))
-    step = 1e-2
-    values = [float(tf.reduce_sum(layer(x + sign * step * direction) * weight)) for sign in (1, -1)]
-    assert slope == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-2)
-
-
 def test_export_to_saved_model_with_another_batch_size(tmp_path):
     model = keras.Sequential([keras.Input((9001,)), Spectrogram(), SpectrogramImage(48)])
     model.export(tmp_path / "saved", verbose=False)
@@ -251,7 +155,10 @@ def test_channels_share_their_examples_reference():
         (lambda: Spectrogram(512, 513), "`frame_step` <= `frame_length` <= `fft_length` must hold.*Received"),
         (lambda: Spectrogram(512, 0), "must hold. Received: frame_step=0"),
         (lambda: Spectrogram(512, 128, 256), "must hold. Received.*fft_length=256"),
-        (lambda: Spectrogram(window="flat"), r"Unknown `window`. Allowed values: \['hann'.*Received: window='flat'"),
+        (
+            lambda: Spectrogram(window="flattest"),
+            r"Unknown `window`. Allowed values: \['hann'.*Received: window='flattest'",
+        ),
         (lambda: Spectrogram(scale="log"), "Unknown `scale`. Allowed values.*Received: scale='log'"),
         (lambda: Spectrogram(reference="min"), '`reference` must be "max" or a float above 0. Received'),
         (lambda: Spectrogram(reference=-1), '`reference` must be "max" or a float above 0. Received'),
@@ -279,7 +186,10 @@ def test_channels_share_their_examples_reference():
         (lambda: InverseMDCT()(AUDIO), r"must have the shape \[batch, frames, bins\]. Received: shape"),
         (lambda: GriffinLim(512, 513), "`frame_step` <= `frame_length` <= `fft_length` must hold.*Received"),
         (lambda: GriffinLim(512, 512), "`frame_step` must be small enough for the windows to overlap.*Received"),
-        (lambda: GriffinLim(window="flat"), r"Unknown `window`. Allowed values: \['hann'.*Received: window='flat'"),
+        (
+            lambda: GriffinLim(window="flattest"),
+            r"Unknown `window`. Allowed values: \['hann'.*Received: window='flattest'",
+        ),
         (lambda: GriffinLim(algorithm="best"), r"Unknown `algorithm`. Allowed values: \['griffin_lim'.*'best'"),
         (lambda: GriffinLim(initial_phase="zero"), "Unknown `initial_phase`. Allowed values.*Received"),
         (lambda: GriffinLim(iterations=0), "`iterations` must be an integer of at least 1. Received: iterations=0"),

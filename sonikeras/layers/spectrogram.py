@@ -8,46 +8,77 @@ import keras
 from keras import ops
 
 from sonikeras import spectrograms
-from sonikeras.config import WINDOWS, check_choice, check_frame
+from sonikeras.config import WINDOWS, check_choice, check_frame, check_integer, check_number
 
 SCALES = ("db", "amplitude", "power")
+MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
+FREQUENCY_SCALES = ("linear", "mel", "log")
+_C1 = 32.703
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class Spectrogram(keras.layers.Layer):
-    """Spectrogram of raw audio, equal to librosa's. On TensorFlow it is `tf.signal.stft`.
+    """Spectrogram of raw audio, equal to librosa's, in place of `keras.layers.STFTSpectrogram`.
 
-    `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a periodic window, and
-    levels relative to the loudest bin of each example, whatever else is in the batch. It has no weights, and computes
-    in float32 under mixed precision.
+    By default it is `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a
+    periodic window, and levels relative to the loudest bin of each example, whatever else is in the batch. It is a fast
+    Fourier transform, on TensorFlow `tf.signal.stft`. Windows and bands are constants: the layer has no weights. It
+    computes in float32 under mixed precision.
 
     Args:
         frame_length: Integer, length of the window in samples. Defaults to 2048.
         frame_step: Integer, samples from one frame to the next. Defaults to 512.
         fft_length: Integer of at least `frame_length`, size of the transform. Defaults to `frame_length`.
-        window: String, one of `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`, `"cosine"`, `"boxcar"`.
-            Defaults to `"hann"`.
+        window: A window that `scipy.signal.get_window` knows: its name, such as `"hann"`, `"hamming"` or
+            `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`. Defaults to `"hann"`.
         center: Boolean, whether frames are centred at their time, with zeros beyond the ends. Defaults to `True`.
         scale: `"db"`, `"amplitude"` (magnitude) or `"power"` (squared). Defaults to `"db"`.
         reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is. Defaults to `"max"`.
         top_db: Float, range in dB below the example's loudest bin, or `None`. Defaults to 80.
-        **kwargs: Arguments of `keras.layers.Layer`.
+        mode: What `keras.layers.STFTSpectrogram` calls the output, and then `scale` is not asked: `"magnitude"`;
+            `"log"`, the natural logarithm of the magnitude, of at least `sqrt(keras.config.epsilon())`; `"psd"`, the
+            power of both sides, twice that of all bins but the first and the last; `"real"`, `"imag"`, `"angle"`
+            in radians, or `"stft"`, the real and then the imaginary part of all bins. Defaults to `None`.
+        scaling: What the window is divided by: `"density"`, the square root of its sum of squares, `"spectrum"`, its
+            sum, or `None`. Defaults to `None`.
+        periodic: Boolean, whether the window is one for spectral analysis, or symmetric. Defaults to `True`.
+        padding: `"valid"` or `"same"`, and `center` is not asked: frames as `keras.layers.STFTSpectrogram` has them,
+            which begin at their time, within the sound or `ceil(samples / frame_step)` of them. Defaults to `None`.
+        data_format: `"channels_last"` or `"channels_first"`, of inputs with channels. Defaults to `"channels_last"`.
+        frequency_scale: `"linear"`: the bins of the transform; `"mel"`: the bands of `librosa.filters.mel`, whose sums
+            are those of `librosa.feature.melspectrogram`; `"log"`: bands evenly spaced in pitch. Defaults to
+            `"linear"`.
+        num_bins: Integer, number of bands. Defaults to 128.
+        sampling_rate: Float, samples a second, which only bands ask for. Defaults to 22050.
+        min_freq: Float, the lowest frequency of the bands in Hz. Defaults to 0 with `"mel"` and to 32.703, the note C1,
+            with `"log"`.
+        max_freq: Float, their highest. Defaults to half of `sampling_rate`.
+        **kwargs: Arguments of `keras.layers.Layer`. `trainable` is by default `False`.
 
     Input shape:
-        float tensor `[batch, samples]` or `[batch, samples, channels]`. Channels share their example's reference.
+        Tensor of any real type, `[batch, samples]` or `[batch, samples, channels]`, with `"channels_first"`
+        `[batch, channels, samples]`. Channels share their example's reference. Integers are taken as they are.
 
     Output shape:
-        `[batch, frames, bins]` or `[batch, frames, bins, channels]`, where `bins = fft_length // 2 + 1` and, centred,
+        `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`, where `bins` is
+        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands, and, centred,
         `frames = 1 + samples // frame_step`.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input's rank is neither 2 nor 3.
+        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, or it is shorter than a frame.
+
+    References:
+        The [short-time Fourier transform](https://librosa.org/doc/latest/generated/librosa.stft.html) of librosa,
+        [`keras.layers.STFTSpectrogram`](https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/), and the
+        bands of `sonikeras.spectrograms.filter_bank`.
 
     Example:
         >>> import numpy as np, sonikeras
         >>> audio = np.random.default_rng(0).normal(size=(1, 22050)).astype("float32")
         >>> sonikeras.layers.Spectrogram()(audio).shape[1:]
         TensorShape([44, 1025])
+        >>> sonikeras.layers.Spectrogram(frequency_scale="mel", num_bins=80)(audio).shape[1:]
+        TensorShape([44, 80])
     """
 
     def __init__(
@@ -55,18 +86,33 @@ class Spectrogram(keras.layers.Layer):
         frame_length: int = 2048,
         frame_step: int = 512,
         fft_length: int | None = None,
-        window: str = "hann",
+        window: spectrograms.Window = "hann",
         center: bool = True,
         scale: str = "db",
         *,
         reference: str | float = "max",
         top_db: float | None = 80,
+        mode: str | None = None,
+        scaling: str | None = None,
+        periodic: bool = True,
+        padding: str | None = None,
+        data_format: str = "channels_last",
+        frequency_scale: str = "linear",
+        num_bins: int | None = None,
+        sampling_rate: float = 22050,
+        min_freq: float | None = None,
+        max_freq: float | None = None,
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("trainable", False)
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
         check_frame(frame_length, frame_step, fft_length)
-        check_choice("window", window, WINDOWS)
         check_choice("scale", scale, SCALES)
+        check_choice("mode", mode, (None, *MODES))
+        check_choice("scaling", scaling, (None, "density", "spectrum"))
+        check_choice("padding", padding, (None, "valid", "same"))
+        check_choice("data_format", data_format, ("channels_last", "channels_first"))
+        check_choice("frequency_scale", frequency_scale, FREQUENCY_SCALES)
         if reference != "max" and (isinstance(reference, str) or reference <= 0):
             raise ValueError(f'`reference` must be "max" or a float above 0. Received: reference={reference!r}')
         if top_db is not None and top_db <= 0:
@@ -74,58 +120,164 @@ class Spectrogram(keras.layers.Layer):
         self.frame_length = frame_length
         self.frame_step = frame_step
         self.fft_length = fft_length
-        self.window = window
+        self.window = _checked_window(window)
         self.center = center
         self.scale = scale
         self.reference = reference
         self.top_db = top_db
+        self.mode = mode
+        self.scaling = scaling
+        self.periodic = periodic
+        self.padding = padding
+        self.data_format = data_format
+        self.frequency_scale = frequency_scale
+        self.num_bins = num_bins
+        self.sampling_rate = sampling_rate
+        self.min_freq = min_freq
+        self.max_freq = max_freq
+        self._check_bands()
 
     def call(self, inputs: Any) -> Any:
-        if len(inputs.shape) not in (2, 3):
-            raise ValueError(
-                "The input of `Spectrogram` must have the shape [batch, samples] or [batch, samples, channels]. "
-                f"Received: shape={tuple(inputs.shape)}"
-            )
-        fft_length = self.fft_length or self.frame_length
-        if inputs.shape[1] is not None and inputs.shape[1] + self._padding(fft_length) < fft_length:
-            raise ValueError(
-                f"The input of `Spectrogram` must have at least one frame of {fft_length} samples, or one sample where "
-                f"frames are centred. Received: {inputs.shape[1]} samples"
-            )
+        self.compute_output_shape(tuple(inputs.shape))
         audio = ops.cast(inputs, "float32")
-        channels = len(inputs.shape) == 3
-        if channels:
+        swaps = len(inputs.shape) == 3 and self.data_format == "channels_last"
+        if swaps:
             audio = ops.swapaxes(audio, 1, 2)
-        spectrogram = spectrograms.stft_power(
-            audio,
-            frame_length=self.frame_length,
-            frame_step=self.frame_step,
-            fft_length=fft_length,
-            window=self.window,
-            center=self.center,
-        )
-        if channels:
-            spectrogram = ops.transpose(spectrogram, (0, 2, 3, 1))
-        if self.scale == "db":
-            example = tuple(range(1, len(spectrogram.shape)))
-            spectrogram = spectrograms.power_to_db(
-                spectrogram, axis=example, reference=self.reference, top_db=self.top_db
+        spectrogram = self._values(
+            *spectrograms.stft(
+                audio,
+                frame_length=self.frame_length,
+                frame_step=self.frame_step,
+                fft_length=self._fft_length,
+                window=self.window,
+                center=self.center,
+                padding=self.padding,
+                periodic=self.periodic,
+                scaling=self.scaling,
             )
-        elif self.scale == "amplitude":
-            spectrogram = spectrograms.power_to_amplitude(spectrogram)
+        )
+        if swaps:
+            spectrogram = ops.transpose(spectrogram, (0, 2, 3, 1))
         return ops.cast(spectrogram, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        fft_length = self.fft_length or self.frame_length
-        samples = input_shape[1]
-        frames = None
-        if samples is not None:
-            frames = 1 + (samples + self._padding(fft_length) - fft_length) // self.frame_step
-        return (input_shape[0], frames, fft_length // 2 + 1, *input_shape[2:])
+    def _values(self, real: Any, imaginary: Any) -> Any:
+        """What is asked for of a transform `[batch, ..., frames, bins]`."""
+        kind = self.mode or self.scale
+        if kind == "real":
+            return real
+        if kind == "imag":
+            return imaginary
+        if kind == "angle":
+            return spectrograms.phase(real, imaginary)
+        if kind == "stft":
+            return ops.concatenate([real, imaginary], axis=-1)
+        power = ops.square(real) + ops.square(imaginary)
+        if self.frequency_scale != "linear":
+            bank = spectrograms.filter_bank(
+                self.frequency_scale, fft_length=self._fft_length, sampling_rate=self.sampling_rate, **self._bands
+            )
+            power = ops.matmul(power, bank)
+        if kind == "db":
+            example = tuple(range(1, len(power.shape)))
+            return spectrograms.power_to_db(power, axis=example, reference=self.reference, top_db=self.top_db)
+        if kind == "log":
+            return 0.5 * ops.log(ops.maximum(power, keras.config.epsilon()))
+        if kind == "psd":
+            inner = self._fft_length // 2 - 1
+            return power * ops.convert_to_tensor([1.0, *[2.0] * inner, 1.0], "float32")
+        return power if kind == "power" else spectrograms.power_to_amplitude(power)
 
-    def _padding(self, fft_length: int) -> int:
-        return fft_length // 2 * 2 if self.center else 0
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) not in (2, 3):
+            raise ValueError(
+                "The input of `Spectrogram` must have the shape [batch, samples] or [batch, samples, channels], or "
+                "[batch, channels, samples] with data_format='channels_first'. "
+                f"Received: shape={input_shape}"
+            )
+        first = self.data_format == "channels_first"
+        batch, samples, channels = input_shape[0], input_shape[-1 if first else 1], input_shape[2:]
+        frames = None if samples is None else self._frames(samples)
+        if self.frequency_scale == "linear":
+            bins = (self._fft_length // 2 + 1) * (2 if self.mode == "stft" else 1)
+        else:
+            bins = self._bands["num_bins"]
+        if first and channels:
+            return (batch, input_shape[1], frames, bins)
+        return (batch, frames, bins, *channels)
+
+    def _frames(self, samples: int) -> int:
+        needed = self._fft_length if self.padding is None else self.frame_length
+        padded = samples + (self._fft_length // 2 * 2 if self.padding is None and self.center else 0)
+        frames = 1 + (padded - needed) // self.frame_step
+        if self.padding == "same":
+            frames = -(-samples // self.frame_step)
+        if frames < 1 or samples < 1:
+            raise ValueError(
+                f"The input of `Spectrogram` must have at least one frame of {needed} samples, or one sample where "
+                f"frames are centred or padding='same'. Received: {samples} samples"
+            )
+        return frames
+
+    @property
+    def _fft_length(self) -> int:
+        return self.fft_length or self.frame_length
+
+    @property
+    def _bands(self) -> dict[str, Any]:
+        """Number, lowest and highest frequency of the bands."""
+        lowest = 0.0 if self.frequency_scale == "mel" else _C1
+        return {
+            "num_bins": 128 if self.num_bins is None else self.num_bins,
+            "min_freq": lowest if self.min_freq is None else self.min_freq,
+            "max_freq": self.sampling_rate / 2 if self.max_freq is None else self.max_freq,
+        }
+
+    def _check_bands(self) -> None:
+        check_number("sampling_rate", self.sampling_rate, "a finite number above 0", lambda x: x > 0)
+        if self.frequency_scale == "linear":
+            for name in ("num_bins", "min_freq", "max_freq"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"`{name}` must be None with frequency_scale='linear'. Received: {name}={getattr(self, name)!r}"
+                    )
+            return
+        if self.mode not in (None, "log", "magnitude"):
+            raise ValueError(
+                "`mode` must be None, 'log' or 'magnitude' where `frequency_scale` is not 'linear': bands have powers "
+                f"alone. Received: mode={self.mode!r}, frequency_scale={self.frequency_scale!r}"
+            )
+        check_integer("num_bins", self._bands["num_bins"], minimum=1)
+        low, high = self._bands["min_freq"], self._bands["max_freq"]
+        if not 0 <= low < high <= self.sampling_rate / 2 or (low == 0 and self.frequency_scale == "log"):
+            raise ValueError(
+                "0 <= `min_freq` < `max_freq` <= `sampling_rate` / 2 must hold, and with frequency_scale='log' "
+                f"0 < `min_freq`. Received: min_freq={low}, max_freq={high}, sampling_rate={self.sampling_rate}"
+            )
 
     def get_config(self) -> dict[str, Any]:
-        names = ("frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db")
+        names = (
+            "frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db", "mode",
+            "scaling", "periodic", "padding", "data_format", "frequency_scale", "num_bins", "sampling_rate",
+            "min_freq", "max_freq",
+        )  # fmt: skip
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def _checked_window(window: Any) -> spectrograms.Window:
+    """A window as `scipy.signal.get_window` takes it; files keep tuples as lists."""
+    window = tuple(window) if isinstance(window, list) else window
+    if isinstance(window, str) and window in WINDOWS:  # without SciPy, which takes its time to import
+        return window
+    from scipy.signal import get_window
+
+    try:
+        if isinstance(window, str | tuple):
+            get_window(window, 8)
+            return window
+        reason = "not a name"
+    except (ValueError, TypeError) as error:
+        reason = str(error)
+    raise ValueError(
+        f"Unknown `window`. Allowed values: {list(WINDOWS)}, and what else scipy.signal.get_window knows, a name or a "
+        f"tuple of a name and parameters. Received: window={window!r} ({reason})"
+    )

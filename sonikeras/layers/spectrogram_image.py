@@ -88,6 +88,7 @@ class SpectrogramImage(keras.layers.Layer):
             scale=self.scale,
             top_db=self.top_db,
             stretch=self.drawing == "specshow",
+            gradient=True,
         )
         return ops.cast(picture, self.compute_dtype)
 

@@ -1,0 +1,162 @@
+"""The signal chain of a config as layers: images to audio, audio to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from sonikeras import chain
+from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
+from sonikeras.layers.image_to_magnitude import ImageToMagnitude
+from sonikeras.pictures import INTERPOLATIONS, colors
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class ImageToAudio(keras.layers.Layer):
+    """Turns images into sounds, inside a model: what `sonikeras.sonify` does, with a gradient.
+
+    Gray values and resized pixels are not rounded to 8 bits, nor samples to 16, and the random initial phase is decided
+    by `seed` alone: equal images give equal sounds, whatever else is in the batch. It has no weights, and computes in
+    float32 under mixed precision.
+
+    Args:
+        config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
+        seed: Integer of at least 0, of the random phase. Defaults to 0.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        tensor `[batch, height, width]`, `[batch, height, width, 1]` or, RGB, `[batch, height, width, 3]` in 0..255, of
+        any type; height and width static.
+
+    Output shape:
+        `[batch, samples]`, `config.samples` of them at `config.sample_rate`.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> image = np.eye(64, dtype="uint8")[None] * 255
+        >>> sonikeras.layers.ImageToAudio("lossless")(image).shape
+        TensorShape([1, 66048])
+    """
+
+    def __init__(
+        self, config: str | SonificationConfig | Mapping[str, Any] = "study", *, seed: int = 0, **kwargs: Any
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        check_integer("seed", seed, minimum=0)
+        self.config = _config(config)
+        self.seed = seed
+        self._magnitudes = ImageToMagnitude(
+            frames=self.config.frames,
+            bins=self.config.bins,
+            interpolation=self.config.image_interpolation,
+            reference=self.config.reference,
+            top_db=self.config.top_db,
+            dtype="float32",
+        )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self._magnitudes.build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        audio = chain.synthesize(self._magnitudes(inputs), self.config, seed=self.seed)
+        return ops.cast(audio, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (self._magnitudes.compute_output_shape(input_shape)[0], self.config.samples)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"config": self.config.to_dict(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="sonikeras")
+class AudioToPicture(keras.layers.Layer):
+    """Draws the spectrogram pictures of sounds, inside a model: what `sonikeras.dataset` feeds, with a gradient.
+
+    Shades are steps, which have no gradient; what is given back is that of straight lines between them. It has no
+    weights, and computes in float32 under mixed precision.
+
+    Args:
+        config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
+        image_size: `(height, width)` of the picture, resized from the config's `picture_size`. Defaults to `None`: that
+            size.
+        shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle.
+            Defaults to `None`: all is squeezed into `image_size`.
+        interpolation: Of that resizing: `"nearest"`, `"bilinear"` or `"bicubic"`, antialiased.
+            Defaults to `"bilinear"`.
+        **kwargs: Arguments of `keras.layers.Layer`.
+
+    Input shape:
+        float tensor `[batch, samples]` at `config.sample_rate`; samples static.
+
+    Output shape:
+        `[batch, height, width, 3]` in 0..255.
+
+    Raises:
+        ValueError: An argument breaks its rule, or the input is not of that shape.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> audio = np.sin(np.arange(65024) * 0.3)[None].astype("float32")
+        >>> sonikeras.layers.AudioToPicture("study", (224, 224))(audio).shape
+        TensorShape([1, 224, 224, 3])
+    """
+
+    def __init__(
+        self,
+        config: str | SonificationConfig | Mapping[str, Any] = "study",
+        image_size: tuple[int, int] | None = None,
+        *,
+        shorter_side: int | None = None,
+        interpolation: str = "bilinear",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.config = _config(config)
+        colors(self.config.colormap)
+        check_choice("interpolation", interpolation, INTERPOLATIONS)
+        if shorter_side is not None:
+            check_integer("shorter_side", shorter_side, minimum=1)
+        if image_size is not None:
+            sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,)
+            if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+                raise ValueError(
+                    f"`image_size` must be a pair (height, width) of positive integers. Received: {image_size=!r}"
+                )
+            image_size = sides
+        self.image_size = image_size
+        self.shorter_side = shorter_side
+        self.interpolation = interpolation
+
+    def call(self, inputs: Any) -> Any:
+        self.compute_output_shape(tuple(inputs.shape))
+        picture = chain.db_to_picture(
+            chain.audio_to_db(ops.cast(inputs, "float32"), self.config),
+            self.config,
+            image_size=self.image_size,
+            shorter_side=self.shorter_side,
+            interpolation=self.interpolation,
+            gradient=True,
+        )
+        return ops.cast(picture, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) != 2 or input_shape[1] is None:
+            raise ValueError(
+                "The input of `AudioToPicture` must have the shape [batch, samples] with samples known. "
+                f"Received: shape={input_shape}"
+            )
+        return (input_shape[0], *(self.image_size or self.config.picture_size), 3)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("image_size", "shorter_side", "interpolation")
+        return super().get_config() | {"config": self.config.to_dict()} | {name: getattr(self, name) for name in names}
+
+
+def _config(config: str | SonificationConfig | Mapping[str, Any]) -> SonificationConfig:
+    return SonificationConfig.from_dict(config) if isinstance(config, Mapping) else as_config(config)
