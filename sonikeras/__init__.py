@@ -6,9 +6,10 @@ from sonikeras.chain import desonify, picture, sonify, spectrogram
 from sonikeras.config import SonificationConfig, presets
 from sonikeras.datasets import dataset
 from sonikeras.engines import engines
+from sonikeras.evaluation import evaluate
 from sonikeras.images import read_image
 from sonikeras.preparation import prepare
-from sonikeras.reports import Report, evaluate
+from sonikeras.reports import Report
 from sonikeras.sounds import read_audio, write_audio
 from sonikeras.sources import class_names, data_sets, near_duplicates
 

@@ -27,8 +27,9 @@ from sonikeras.chain import desonify, picture
 from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer, check_number, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
+from sonikeras.evaluation import evaluate
 from sonikeras.files import claim, replacing
-from sonikeras.reports import Report, evaluate
+from sonikeras.reports import Report
 from sonikeras.sounds import from_pcm16, write_audio
 from sonikeras.sources import STAGES, Examples
 from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_features, feature_dataset, fit

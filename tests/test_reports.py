@@ -16,7 +16,8 @@ import tensorflow as tf
 
 import sonikeras
 from sonikeras import files, plots
-from sonikeras.reports import Report, evaluate
+from sonikeras.evaluation import evaluate
+from sonikeras.reports import Report
 
 NAMES = ["cat", "dog", "motor_cycle", "a, $strange$ имя"]
 FIGURES = ["confusion.png", "curves.png"]
