@@ -77,8 +77,8 @@ class SonificationConfig:
         frame_step: Integer, samples from one frame to the next. Defaults to 512.
         window: String, the window of synthesis and analysis, periodic: one of `"hann"`, `"hamming"`, `"blackman"`,
             `"bartlett"`, `"cosine"`, `"boxcar"`. The MDCT has the sine window, whatever this is. Defaults to `"hann"`.
-        image_interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"` (each pixel counts).
-            Defaults to `"bilinear"`.
+        image_interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"`: a side that shrinks is
+            averaged, so that each pixel counts, and one that grows interpolated. Defaults to `"bilinear"`.
         reference: `"max"`: magnitudes are relative to the image's brightest pixel and levels to the sound's loudest
             bin; `"absolute"`: white is 1, or 0 dB, in every image. Defaults to `"max"`.
         top_db: Positive float, range of magnitudes and levels in dB; what is lower is raised to it. Defaults to 80.

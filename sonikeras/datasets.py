@@ -239,7 +239,7 @@ def sound_loader(
 
     if cache is None:
         return make
-    setting = f"1/{config.sound_key()}/{engine}/{seed}".encode()
+    setting = f"2/{config.sound_key()}/{engine}/{seed}".encode()
 
     def load(index: int) -> np.ndarray:
         key = hashlib.sha256(setting + examples.data(index)).hexdigest()

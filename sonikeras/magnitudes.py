@@ -42,8 +42,11 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
     import cv2
 
     config = as_config(config)
-    size = (config.frames, config.bins)
-    resized = cv2.resize(to_gray(image), size, interpolation=_cv2_interpolation(config.image_interpolation))
+    pixels = to_gray(image)
+    if config.image_interpolation == "area":
+        smaller = (min(pixels.shape[1], config.frames), min(pixels.shape[0], config.bins))
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(pixels, (config.frames, config.bins), interpolation=cv2.INTER_LINEAR)
     pixels = np.flipud(resized).astype(np.float32)
     return _floored(pixels, reference=config.reference, top_db=config.top_db, xp=np)
 
@@ -77,9 +80,8 @@ def pixels_to_magnitudes(
         TensorShape([2, 128, 513])
     """
     height, width = pixels.shape[-2:]
-    enlarges = bins > height or frames > width
-    rows = _resizing(height, bins, interpolation, enlarges=enlarges)[::-1]
-    columns = _resizing(width, frames, interpolation, enlarges=enlarges)
+    rows = _resizing(height, bins, interpolation)[::-1]
+    columns = _resizing(width, frames, interpolation)
     resized = ops.matmul(ops.matmul(columns, ops.swapaxes(pixels, -1, -2)), rows.T)
     return _floored(resized, reference=reference, top_db=top_db, xp=ops)
 
@@ -112,22 +114,10 @@ def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _resizing(old: int, new: int, interpolation: str, *, enlarges: bool) -> np.ndarray:
-    """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors.
-
-    `enlarges` is whether either axis of the image grows. OpenCV then interpolates both instead of averaging areas.
-    """
+def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
+    """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors."""
     import cv2
 
-    units = np.eye(old, dtype=np.float32)
-    if interpolation == "area" and enlarges:
-        return cv2.resize(units, (2 * old, new), interpolation=cv2.INTER_AREA)[
-            :, ::2
-        ].copy()  # doubling repeats columns
-    return cv2.resize(units, (old, new), interpolation=_cv2_interpolation(interpolation))
-
-
-def _cv2_interpolation(name: str) -> int:
-    import cv2
-
-    return {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[name]
+    averages = interpolation == "area" and new < old
+    method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
+    return cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)

@@ -117,7 +117,7 @@ def remote_sounds(
     sound = functools.partial(encoded_to_pcm, config=config, seed=seed, files=files)
     make_here = tf.function(sound, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     # Files are decoded by TensorFlow, other images by OpenCV.
-    setting = f"1/{config.sound_key()}/service/{'files' if files else 'pixels'}/{seed}".encode()
+    setting = f"2/{config.sound_key()}/service/{'files' if files else 'pixels'}/{seed}".encode()
 
     def arrivals(first: int) -> _Arrivals:
         data = tf.data.Dataset.from_tensor_slices((np.arange(first, len(order)), encoded[first:])).repeat()
@@ -308,43 +308,31 @@ def _resized(gray: Any, bins: int, frames: int, interpolation: str) -> Any:
     """What OpenCV makes of an 8-bit image `[height, width]` of any size: float32 `[bins, frames]`, whole numbers."""
     import tensorflow as tf
 
-    height, width = tf.unstack(tf.shape(gray))
-
-    def linear(area: bool) -> Any:
-        """In whole numbers, as OpenCV computes it."""
-        top, down = _neighbours(height, bins, area=area, columns=False)
-        left, right = _neighbours(width, frames, area=area, columns=True)
-        pixels = tf.cast(gray, tf.int32)
-        across = sum(tf.gather(pixels, index, axis=1) * weight for index, weight in (left, right))
-        rows = (
-            tf.bitwise.right_shift(tf.bitwise.right_shift(tf.gather(across, index), 4) * weight[:, None], 16)
-            for index, weight in (top, down)
-        )
-        return tf.cast(tf.bitwise.right_shift(sum(rows, 2), 2), tf.float32)
-
-    def area() -> Any:
-        shrunk = tf.raw_ops.ResizeArea(images=tf.cast(gray, tf.float32)[None, ..., None], size=(bins, frames))
-        return tf.round(shrunk[0, ..., 0])
-
-    if interpolation == "bilinear":
-        return linear(False)
-    return tf.cond((height < bins) | (width < frames), lambda: linear(True), area)
+    pixels = tf.cast(gray, tf.int32)
+    if interpolation == "area":
+        smaller = tf.minimum(tf.shape(gray), (bins, frames))
+        shrunk = tf.raw_ops.ResizeArea(images=tf.cast(gray, tf.float32)[None, ..., None], size=smaller)
+        pixels = tf.cast(tf.round(shrunk[0, ..., 0]), tf.int32)
+    # In whole numbers, as OpenCV computes it.
+    height, width = tf.unstack(tf.shape(pixels))
+    top, down = _neighbours(height, bins, columns=False)
+    left, right = _neighbours(width, frames, columns=True)
+    across = sum(tf.gather(pixels, index, axis=1) * weight for index, weight in (left, right))
+    rows = (
+        tf.bitwise.right_shift(tf.bitwise.right_shift(tf.gather(across, index), 4) * weight[:, None], 16)
+        for index, weight in (top, down)
+    )
+    return tf.cast(tf.bitwise.right_shift(sum(rows, 2), 2), tf.float32)
 
 
-def _neighbours(old: Any, new: int, *, area: bool, columns: bool) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+def _neighbours(old: Any, new: int, *, columns: bool) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """The two pixels that OpenCV interpolates between, and their weights in 1 / 2^11: int32 tensors `[new]`."""
     import tensorflow as tf
 
     place = tf.range(new, dtype=tf.float64)
-    scale = tf.cast(old, tf.float64) / new
-    if area:
-        index = tf.floor(place * scale)
-        share = tf.cast(place + 1 - (index + 1) / scale, tf.float32)
-        share = tf.where(share <= 0, 0.0, share - tf.floor(share))
-    else:
-        middle = tf.cast((place + 0.5) * scale - 0.5, tf.float32)
-        index = tf.floor(middle)
-        share = middle - index
+    middle = tf.cast((place + 0.5) * (tf.cast(old, tf.float64) / new) - 0.5, tf.float32)
+    index = tf.floor(middle)
+    share = middle - index
     index = tf.cast(index, tf.int32)
     if columns:  # beyond the ends one pixel has all the weight; of rows each has its share, which is rounded by itself
         share = tf.where((index < 0) | (index >= old - 1), 0.0, share)

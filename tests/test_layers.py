@@ -81,8 +81,10 @@ def test_magnitudes_of_images_are_opencvs_and_but_for_roundings_the_functions(si
     layer = ImageToMagnitude(interpolation=interpolation, reference=reference)
     color = np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8)
     gray = color[..., 0]
-    method = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[interpolation]
-    resized = np.flipud(cv2.resize(gray.astype(np.float32), (128, 513), interpolation=method)).T
+    resized = gray.astype(np.float32)
+    if interpolation == "area":  # OpenCV's repeats pixels where either side grows
+        resized = cv2.resize(resized, (min(size[1], 128), min(size[0], 513)), interpolation=cv2.INTER_AREA)
+    resized = np.flipud(cv2.resize(resized, (128, 513), interpolation=cv2.INTER_LINEAR)).T
     expected = np.maximum(resized / (255 if reference == "absolute" else resized.max()), 1e-4)
     np.testing.assert_allclose(layer(gray[None])[0], expected, rtol=0, atol=1e-5)
     for image in (color, gray):
@@ -90,6 +92,16 @@ def test_magnitudes_of_images_are_opencvs_and_but_for_roundings_the_functions(si
         np.testing.assert_allclose(layer(image[None])[0], rounded, rtol=0, atol=2 / 255)
     for same in (color[None, ..., :1], gray[None].astype(np.float64), tf.constant(gray[None])):
         np.testing.assert_array_equal(layer(same)[0], layer(gray[None])[0])
+
+
+def test_a_small_image_is_interpolated_and_a_large_one_averaged():
+    config = sonikeras.SonificationConfig.preset("lossless")
+    ramp = np.tile(np.linspace(0, 255, 28).astype(np.uint8), (28, 1))
+    rows = image_to_magnitudes(ramp, config=config)
+    assert (np.diff(rows, axis=1) >= 0).all() and np.diff(rows, axis=1).max() < 0.02  # no steps
+    stripes = np.zeros((300, 1280), np.uint8)
+    stripes[:, ::2] = 255
+    np.testing.assert_allclose(image_to_magnitudes(stripes, config=config), 127.5 / 255, atol=1 / 255)
 
 
 def test_magnitudes_have_the_floor_and_each_image_its_reference():

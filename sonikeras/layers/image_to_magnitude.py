@@ -24,8 +24,8 @@ class ImageToMagnitude(keras.layers.Layer):
     Args:
         frames: Integer, columns that images are resized to: time steps. Defaults to 128.
         bins: Integer, rows that images are resized to: frequency bins. Defaults to 513.
-        interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"` (each pixel counts).
-            Defaults to `"bilinear"`.
+        interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"`: a side that shrinks is averaged,
+            so that each pixel counts, one that grows is interpolated. Defaults to `"bilinear"`.
         reference: `"max"`, magnitudes are relative to each image's brightest pixel, or `"absolute"`, white is 1.
             Defaults to `"max"`.
         top_db: Float, range of magnitudes in dB; what is lower is raised to it. Defaults to 80.
