@@ -67,6 +67,11 @@ def test_backends_agree(backend, inputs, here, tmp_path):
             assert error < (1e-4 if name == "griffin_lim" else 1e-6), (name, error)
 
 
+@pytest.mark.parametrize("backend", OTHERS)
+def test_all_layers_pass_their_harness(backend):
+    run(backend, "-m", "pytest", "-n", 0, "-q", "-p", "no:cacheprovider", HERE / "test_layer_harness.py")
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_importing_is_light_and_without_tensorflow_only_what_needs_it_is_missing(backend):
     script = """
