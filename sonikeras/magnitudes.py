@@ -87,22 +87,31 @@ def pixels_to_magnitudes(
 
 
 def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The image that magnitudes show, where 1 is white: the inverse of `image_to_magnitudes` up to its resizing.
+    """The image that magnitudes show, where 1 is white: the inverse of `image_to_magnitudes`, of its resizing too.
+
+    A side that was enlarged to at least twice its length is the one whose enlargement fits best, by least squares: what
+    is not lost in the sound comes back, and noise is averaged. Other sides are interpolated.
 
     Args:
         magnitudes: float array `[bins, frames]`, lowest frequency first.
-        size: `(height, width)` to resize to. Defaults to `(bins, frames)`.
+        size: `(height, width)` of the image. Defaults to `(bins, frames)`.
 
     Returns:
         uint8 array `[height, width]`.
     """
-    import cv2
+    pixels = np.clip(np.flipud(magnitudes) * np.float32(255), 0, 255)
+    if size is not None:
+        rows, columns = (_restoring(cells, side) for cells, side in zip(pixels.shape, size, strict=True))
+        pixels = np.clip(rows @ pixels @ columns.T, 0, 255)
+    return np.rint(pixels).astype(np.uint8)
 
-    image = np.clip(np.rint(np.flipud(magnitudes) * 255), 0, 255).astype(np.uint8)
-    if size is None:
-        return image
-    shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+@functools.lru_cache(maxsize=8)
+def _restoring(cells: int, size: int) -> np.ndarray:
+    """The matrix `[size, cells]` that undoes a resizing of `size` pixels along one axis."""
+    if 2 * size > cells:
+        return _resizing(cells, size, "bilinear")
+    return np.linalg.pinv(_resizing(size, cells, "bilinear"))
 
 
 def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
