@@ -11,24 +11,25 @@ import argparse
 import dataclasses
 import math
 import shlex
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from sonikeras import channels, models, pages, plots, studies
+from sonikeras import chain, channels, models, pages, plots, studies
 from sonikeras.config import SonificationConfig, as_config, presets
 from sonikeras.experiments import Recipe, raised_in_pipeline
-from sonikeras.files import write_bytes
+from sonikeras.files import locked, write_bytes
+from sonikeras.findings import sounds
 from sonikeras.images import to_gray
 from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
 from sonikeras.reports import Report
-from sonikeras.retention import Retention, recognition_retention
+from sonikeras.retention import Retention, interval_text, recognition_retention, signal_retention
+from sonikeras.sounds import from_pcm16
 from sonikeras.sources import Examples
 
 FIRST_SEED = 42
@@ -46,7 +47,8 @@ OTHERS = (
 )
 SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
 SMOKE_SIZE = 64  # pixels
-MEASURED = 20  # test sounds over which the bytes of a codec are averaged
+MEASURED = 20  # test sounds, from all classes, over which the bytes of a codec are averaged
+PHOTOS, PHOTO_SIZE = ("china.jpg", "flower.jpg"), 300  # of scikit-learn, and the side of the squares cut out of them
 IMAGE, CLEAN = "image", "clean"
 TITLE = "What survives transmission"
 
@@ -131,9 +133,10 @@ class Study:
             seed=FIRST_SEED,
         )
         self._config = as_config(options.config)
-        self._test: Examples = self._recipe.dataset("test", output=IMAGE).examples
-        sounds = self._recipe.dataset("test", output="audio", batch_size=None).take(MEASURED)
-        self._sounds = [audio for audio, _ in sounds.as_numpy_iterator()]
+        self._test: Examples = self._recipe.dataset("test", output=IMAGE, shuffle=False).examples
+        sound = sounds(self._recipe, self._test)
+        measured = np.unique(np.linspace(0, len(self._test) - 1, MEASURED).round().astype(int))
+        self._sounds = [from_pcm16(sound(index)) for index in measured]
         self._recipes: dict[str, dict[str, Any]] = {IMAGE: {"output": IMAGE}, CLEAN: {}}
         self._points: list[Point] = []
         self._not_fitting: list[str] = []
@@ -188,6 +191,8 @@ class Study:
 
     def _add_lengths(self, frames: Sequence[int], bins: Sequence[int]) -> None:
         own = self._config
+        configs = [*(own.replace(frames=count) for count in frames), *(with_bins(own, count) for count in bins)]
+        self._lengths = sorted({own, *configs}, key=lambda config: (config.bins, config.frames))
         rows = [("frames", f"{own.fft_length // 2 + 1} bins", own.replace(frames=count)) for count in frames]
         rows += [("bins", f"{own.frames} frames", with_bins(own, count)) for count in bins]
         for kind, series, config in rows:
@@ -227,14 +232,17 @@ class Study:
 
     def _write_jpeg(self) -> None:
         root = self._directory / "jpeg"
-        shutil.rmtree(root, ignore_errors=True)
         budgets = [int(name.rpartition("-")[2]) for name in self._recipes if name.startswith("bytes/jpeg-")]
+        files = {}
         for split, name, gray in self._images() if budgets else ():
-            files = jpegs(gray)
+            qualities = jpegs(gray)
             for budget in budgets:
-                place = best_fitting(list(map(len, files)), budget)
+                place = best_fitting(list(map(len, qualities)), budget)
                 assert place is not None  # as all of them fit
-                write_bytes(root / str(budget) / split / f"{name}.jpg", files[place])
+                files[root / str(budget) / split / f"{name}.jpg"] = qualities[place]
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with locked(self._directory / ".lock"):  # that of the sweep
+            make_folder(root, files)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a point: of which plot it is, what was sent, and what was retained."""
@@ -298,8 +306,30 @@ class Study:
             ),
             *self._plot("length", "the sound's length", "length of the sound (s)", log_x=True),
             self._table("length", "Retention by the length of the sound", "seconds", lambda point: f"{point.x:.2f}"),
+            *self._photos(),
             Heading("Other channels"),
             self._table("other", "Retention through other channels", None, str),
+        ]
+
+    def _photos(self) -> list[Block]:
+        """What of photos is left in sounds of all lengths, without a classifier."""
+        images, rows = photos(), []
+        for config in self._lengths:
+            kept = [signal_retention(image, chain.sonify(image, config), config) for image in images]
+            psnr, ssim = (float(np.median([getattr(each, name) for each in kept])) for name in ("psnr", "ssim"))
+            rows.append([f"{config.frames} x {config.bins}", f"{config.seconds:.2f}", f"{psnr:.1f}", f"{ssim:.3f}"])
+        side = f"{PHOTO_SIZE} x {PHOTO_SIZE}"
+        return [
+            Text(
+                f"The same of photos, without a classifier: {len(images)} squares of {side} pixels from the two that "
+                f"come with scikit-learn ({' and '.join(PHOTOS)}), heard back and compared with themselves in gray. "
+                f"What has fewer than {PHOTO_SIZE} frames, or bins, cannot hold all of their columns, or rows."
+            ),
+            Table(
+                f"Signal retention of photos of {side} pixels, medians",
+                ["frames x bins", "seconds", "PSNR in dB", "SSIM"],
+                rows,
+            ),
         ]
 
     def _plot(self, part: str, by: str, x_label: str, *, log_x: bool = False) -> list[Block]:
@@ -328,6 +358,32 @@ class Study:
             rows.append([name, *([text(point)] if measure else []), *known])
         first = {"length": "frames x bins, line of the plot"}.get(part, "sent as")
         return Table(caption, [first, *([measure] if measure else []), "retention", "accuracy"], rows)
+
+
+def make_folder(root: Path, files: Mapping[Path, bytes]) -> None:
+    """Makes a folder hold these files and no others. One that is there already keeps its time, so runs can go on."""
+    for path in sorted(root.rglob("*"), reverse=True):  # files before their folders
+        if not path.is_dir():
+            if path not in files:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+    for path, data in files.items():
+        if not path.exists() or path.read_bytes() != data:
+            write_bytes(path, data)
+
+
+def photos() -> list[np.ndarray]:
+    """Gray squares from the left, the middle and the right of each photo."""
+    from sklearn.datasets import load_sample_image
+
+    images = [to_gray(load_sample_image(name)) for name in PHOTOS]
+    return [
+        image[top : top + PHOTO_SIZE, left : left + PHOTO_SIZE]
+        for image in images
+        for top in [(image.shape[0] - PHOTO_SIZE) // 2]
+        for left in np.linspace(0, image.shape[1] - PHOTO_SIZE, 3).astype(int)
+    ]
 
 
 def jpegs(gray: np.ndarray) -> list[bytes]:
@@ -363,7 +419,7 @@ def in_order(report: Report, names: tuple[str, ...] | None) -> Report:
 def interval(retention: Retention) -> str:
     if math.isnan(retention.value):
         return "undefined"
-    return f"{retention.value:.3f} ({retention.low:.3f} to {retention.high:.3f})"
+    return f"{retention.value:.3f} ({interval_text(retention.low, retention.high)})"
 
 
 def figures(retention: Retention | None) -> dict[str, float | None]:

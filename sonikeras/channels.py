@@ -18,22 +18,30 @@ import numpy as np
 from sonikeras.config import check_choice, check_integer, check_number
 from sonikeras.sounds import check_audio, check_peak, from_pcm16, to_pcm16
 
-_FILTER = 0.02  # length of the band-pass filter in seconds
+_FILTER = 0.02  # shortest length of the band-pass filter in seconds
+_SLOPE = 3.3  # width of its slopes in Hz, times its length in seconds
 _DB = "a number of dB in -200..200"
 _LOW_RATES = (8, 16, 24, 32, 40, 48, 56, 64)
 _MPEG_2_RATES = (*_LOW_RATES, 80, 96, 112, 128, 144, 160)
 _MPEG_1_RATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
-_SETTING = rf"([a-z]\w*)=({_NUMBER})"
-_TERM = rf"([a-z]\w*)(?:\(((?:{_SETTING}(?:,{_SETTING})*)?)\))?"
+_SETTING = rf"\s*([a-z]\w*)\s*=\s*({_NUMBER})\s*"
+_TERM = rf"\s*([a-z]\w*)\s*(?:\(({_SETTING}(?:,{_SETTING})*|\s*)\)\s*)?"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Channel(abc.ABC):
     """What a sound passes through. `str(channel)` is its text form, which `as_channel` reads.
 
-    A channel of your own is a subclass; it has no text form that others could read.
+    NumPy's numbers are taken as Python's. A channel of your own is a subclass; it has no text form that others could
+    read.
     """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.integer | np.floating):
+                object.__setattr__(self, field.name, int(value) if isinstance(value, np.integer) else float(value))
 
     @abc.abstractmethod
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -92,6 +100,7 @@ class Noise(Channel):
     snr: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number("snr", self.snr, _DB, _is_db)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -110,6 +119,7 @@ class Gain(Channel):
     db: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number("db", self.db, _DB, _is_db)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -127,6 +137,7 @@ class Clip(Channel):
     db: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_number("db", self.db, "a number of dB in 0..200", lambda x: 0 <= x <= 200)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -145,6 +156,7 @@ class Delay(Channel):
     samples: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_integer("samples", self.samples, minimum=0)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -159,7 +171,7 @@ class Reverb(Channel):
     60 dB in the reverberation time: Polack's model, the simplest one in common use.
 
     Args:
-        rt60: Positive number, the reverberation time in seconds.
+        rt60: Number of at least 0.001, the reverberation time in seconds.
         drr: Number, the direct-to-reverberant ratio: the energy of the direct sound over that of the echo, in dB.
 
     References:
@@ -172,13 +184,15 @@ class Reverb(Channel):
     drr: float
 
     def __post_init__(self) -> None:
-        check_number("rt60", self.rt60, "a finite number of seconds above 0", lambda x: x > 0)
+        super().__post_init__()
+        check_number("rt60", self.rt60, "a finite number of seconds of at least 0.001", lambda x: x >= 0.001)
         check_number("drr", self.drr, _DB, _is_db)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         from scipy.signal import fftconvolve
 
-        moments = np.arange(1, max(2, min(len(audio), round(self.rt60 * sample_rate)))) / sample_rate
+        # Since the first moment of the echo: its level is set below.
+        moments = np.arange(max(1, round(min(len(audio), self.rt60 * sample_rate)) - 1)) / sample_rate
         tail = rng.standard_normal(len(moments)) * 10 ** (-3 * moments / self.rt60)
         tail *= _amplitude(-self.drr) / np.linalg.norm(tail)
         return fftconvolve(audio, np.concatenate([[1.0], tail]))[: len(audio)].astype(np.float32)
@@ -186,29 +200,35 @@ class Reverb(Channel):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bandpass(Channel):
-    """Frequencies outside a band are taken away, by a filter of linear phase (20 ms, Hamming window) without delay.
+    """Frequencies outside a band are taken away, by a filter of linear phase (Hamming window) without delay.
+
+    6 dB are lost at the ends of the band. The filter lasts 20 ms, or where an end is nearer than 165 Hz to 0, to the
+    other end or to half the sample rate, 3.3 periods of that distance: so steep that the slopes do not meet.
 
     Args:
-        low: Number of at least 0, lower end of the band in Hz, where 6 dB are lost; 0 for none.
-        high: Number above `low`, upper end in Hz, below half the sample rate.
+        low: 0 for no lower end, or number of at least 1, the lower end in Hz.
+        high: Number of at least `low` + 1, the upper end in Hz; at least 1 Hz below half the sample rate.
     """
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        check_number("low", self.low, "a finite number of Hz of at least 0", lambda x: x >= 0)
-        check_number("high", self.high, "a finite number of Hz above `low`", lambda x: x > self.low)
+        super().__post_init__()
+        check_number("low", self.low, "0 or a finite number of Hz of at least 1", lambda x: x == 0 or x >= 1)
+        check_number("high", self.high, "a finite number of Hz of at least `low` + 1", lambda x: x >= self.low + 1)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         from scipy.signal import fftconvolve, firwin
 
-        if self.high >= sample_rate / 2:
+        if self.high > sample_rate / 2 - 1:
             raise ValueError(
-                f"`high` must be below half the sample rate of {sample_rate} Hz. Received: high={self.high!r}"
+                f"`high` must be at least 1 Hz below half the sample rate of {sample_rate} Hz. "
+                f"Received: high={self.high!r}"
             )
-        band = [self.low, self.high] if self.low else self.high
-        taps = firwin(2 * round(_FILTER / 2 * sample_rate) + 1, band, pass_zero=not self.low, fs=sample_rate)
+        band = [self.low, self.high] if self.low else [self.high]
+        seconds = max(_FILTER, _SLOPE / np.diff([0, *band, sample_rate / 2]).min())
+        taps = firwin(2 * round(seconds / 2 * sample_rate) + 1, band, pass_zero=not self.low, fs=sample_rate)
         return fftconvolve(audio, taps)[len(taps) // 2 :][: len(audio)].astype(np.float32)
 
 
@@ -223,6 +243,7 @@ class Resample(Channel):
     rate: int
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_integer("rate", self.rate, minimum=1000)
         check_number("rate", self.rate, "an integer in 1000..192000", lambda x: x <= 192000)
 
@@ -262,6 +283,8 @@ class Codec(Channel):
     def __post_init__(self) -> None:
         import soundfile
 
+        super().__post_init__()
+        self._check()
         if not soundfile.check_format(self.format, self.subtype):
             raise RuntimeError(
                 f"The channel needs libsndfile 1.1 or later with {self.subtype}. "
@@ -303,6 +326,10 @@ class Codec(Channel):
         return decoded
 
     @abc.abstractmethod
+    def _check(self) -> None:
+        """Raises a `ValueError` where a setting breaks its rule."""
+
+    @abc.abstractmethod
     def _settings(self, rate: int) -> dict[str, Any]:
         """What `soundfile.SoundFile` is told, from which libsndfile computes the bit rate."""
 
@@ -322,9 +349,8 @@ class MP3(Codec):
     subtype = "MPEG_LAYER_III"
     sample_rates = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         check_choice("kbps", self.kbps, sorted({*_MPEG_1_RATES, *_MPEG_2_RATES}))
-        super().__post_init__()
 
     def _settings(self, rate: int) -> dict[str, Any]:
         rates = _MPEG_1_RATES if rate >= 32000 else _MPEG_2_RATES if rate >= 16000 else _LOW_RATES
@@ -361,9 +387,8 @@ class Opus(Codec):
     subtype = "OPUS"
     sample_rates = (8000, 12000, 16000, 24000, 48000)
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         check_number("kbps", self.kbps, "a number in 6..256", lambda x: 6 <= x <= 256)
-        super().__post_init__()
 
     def _settings(self, rate: int) -> dict[str, Any]:
         return {"compression_level": (256 - self.kbps) / 250}
@@ -382,9 +407,8 @@ class Vorbis(Codec):
     format = "OGG"
     subtype = "VORBIS"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         check_number("quality", self.quality, "a number in 0..1", lambda x: 0 <= x <= 1)
-        super().__post_init__()
 
     def _settings(self, rate: int) -> dict[str, Any]:
         return {"compression_level": 1 - self.quality}
@@ -432,7 +456,7 @@ def as_channel(channel: str | Channel) -> Channel:
 
     Args:
         channel: `Channel`, or string: a name, in parentheses its settings as `name=number` with commas between them;
-            several channels that follow each other are joined by `+`.
+            several channels that follow each other are joined by `+`. Blanks may stand between these, not within them.
 
     Raises:
         ValueError: The text is no such form, a name is unknown, or a setting is missing, unknown or breaks its rule.
@@ -447,7 +471,7 @@ def as_channel(channel: str | Channel) -> Channel:
     """
     if isinstance(channel, Channel):
         return channel
-    text = "".join(channel.split()) if isinstance(channel, str) else ""
+    text = channel if isinstance(channel, str) else ""
     if not re.fullmatch(rf"{_TERM}(\+{_TERM})*", text):
         raise ValueError(
             "`channel` must be a Channel or a text such as 'telephone', 'noise(snr=20)' or 'gain(db=-6)+mp3(kbps=32)'. "

@@ -44,9 +44,11 @@ def _desonify(options: argparse.Namespace) -> None:
 def _transmit(options: argparse.Namespace) -> None:
     import sonikeras
     from sonikeras import channels
+    from sonikeras.sounds import from_pcm16, to_pcm16
 
     channel = channels.as_channel(options.channel)
     audio, config = sonikeras.read_audio(options.audio, options.config)
+    audio = from_pcm16(to_pcm16(audio))  # decoders and resamplers go beyond -1..1
     received = channels.transmit(audio, config.sample_rate, channel, seed=options.seed)
     sonikeras.write_audio(options.received, received, config)
     if isinstance(channel, channels.Codec):
