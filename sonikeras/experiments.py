@@ -555,6 +555,7 @@ def _features_key(recipe: Recipe, examples: Examples) -> str:
         )
     }  # fmt: skip
     decisive |= {"examples": examples.fingerprint(), "version": _version("sonikeras")}
+    decisive["pooled"] = recipe.head != "attention"  # the one head that takes the feature map itself
     random = recipe.weights is None
     if recipe.weights not in (None, "imagenet"):
         state = os.stat(recipe.weights)

@@ -113,6 +113,11 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def as_utf8(text: str) -> str:
+    """The text with escapes in the place of what UTF-8 cannot hold: bytes of the names of files that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def claim(
     path: str | os.PathLike[str],
     plan: Mapping[str, Any],
@@ -131,14 +136,14 @@ def claim(
         shared: Boolean, whether other processes may write to the folder at the same time. Defaults to `False`.
 
     Raises:
-        ValueError: If the file notes another plan; the message names what differs.
+        ValueError: If the file notes another plan; the message names what differs. Or if it is damaged.
     """
     if first := not Path(path).exists():
         # All but ASCII is escaped, so that names of folders which are no UTF-8 can be in it.
         text = json.dumps({**plan, **(notes or {})}, indent=2, allow_nan=False) + "\n"
         with replacing(path, keep=True) as temporary:
             temporary.write_bytes(text.encode())
-    before, plan = json.loads(Path(path).read_text(encoding="utf-8")), json.loads(json.dumps(plan))
+    before, plan = _noted(Path(path)), json.loads(json.dumps(plan))
     old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     if differences:
@@ -148,6 +153,21 @@ def claim(
         )
     for leftover in [] if first or shared else Path(path).parent.rglob(f".*{_PART}*"):
         leftover.unlink(missing_ok=True)
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads(path.read_bytes().decode("utf-8"))
+    except ValueError as error:
+        fault = f"{type(error).__name__}: {error}"
+    else:
+        if isinstance(noted, dict):
+            return noted
+        fault = f"a JSON {type(noted).__name__}"
+    raise ValueError(
+        f"The file that notes how a folder was made must hold a JSON object: this one is damaged. Choose another "
+        f"folder, or delete this one. Received: {path} ({fault})"
+    )
 
 
 def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ class Findings:
         heard: The configs but for `"image"`.
         main: The data set with the most classes, of which is shown what is shown of one alone.
         network: The first network, likewise.
+        gaps: Dict, what was asked for in vain, with the reason: a test set that is another one in a part of the cells,
+            or images that are gone.
     """
 
     def __init__(self, outcomes: Sequence[studies.Outcome], directory: Path) -> None:
@@ -53,6 +56,7 @@ class Findings:
         self.heard = [config for config in self.configs if config != IMAGE]
         self.main = max(reversed(self.data), key=self.classes)
         self.network = self.networks[0]
+        self.gaps: dict[str, str] = {}
         self._retentions: dict[tuple[str, str, str], tuple[Retention, float] | None] = {}
         self._signals: dict[tuple[str, str], dict[str, float] | None] = {}
 
@@ -88,20 +92,56 @@ class Findings:
         return max((len(report.class_names) for report in self.reports(data=data)), default=0)
 
     def retention(self, data: str, network: str, config: str) -> tuple[Retention, float] | None:
-        """Recognition retention, and the p-value of no difference; or `None` where cells are missing."""
+        """Recognition retention, and the p-value of no difference; or `None` where cells are missing, or do not fit."""
         key = data, network, config
         if key not in self._retentions:
             heard, seen = self.heard_and_seen(*key)
-            found = (recognition_retention(heard, seen), permutation_test(heard, seen)) if heard else None
+            found = None
+            try:
+                found = (recognition_retention(heard, seen), permutation_test(heard, seen)) if heard else None
+            except ValueError as error:  # other test sets
+                self.gaps[f"recognition retention: {', '.join(key)}"] = str(error)
             self._retentions[key] = found
         return self._retentions[key]
 
+    def compared(self, first: dict[str, str], second: dict[str, str]) -> tuple[int, float, float] | None:
+        """Of the seeds that two groups of cells both have: how many, the first's mean accuracy less the second's, and
+        the p-value of no difference; or `None` where there is none, or cells do not fit."""
+        one, other = self.pairs(first, second)
+        if not one:
+            return None
+        try:
+            p_value = permutation_test(one, other)
+        except ValueError as error:  # other test sets
+            self.gaps[f"comparison: {', '.join(first.values())} and {', '.join(second.values())}"] = str(error)
+            return None
+        difference = float(np.mean([a.accuracy - b.accuracy for a, b in zip(one, other, strict=True)]))
+        return len(one), difference, p_value
+
     def signal(self, data: str, config: str) -> dict[str, float] | None:
-        """Medians of signal retention over some test images; or `None` where cells are missing."""
+        """Medians of signal retention over some test images; or `None` where cells or images are missing."""
         if (data, config) not in self._signals:
-            runs = self.runs(data=data, config=config)
-            self._signals[data, config] = _signal(runs[0].cell.recipe) if runs else None
+            found = None
+            try:
+                if runs := self.runs(data=data, config=config):
+                    found = _signal(runs[0])
+            except (ValueError, OSError) as error:
+                self.gaps[f"signal retention: {data}, {config}"] = str(error)
+            self._signals[data, config] = found
         return self._signals[data, config]
+
+    def noted(self, run: Run) -> dict[str, Any]:
+        """What `run.json` of a run folder notes."""
+        return json.loads((self.directory / run.cell.name / "run.json").read_text(encoding="utf-8"))
+
+    def training_images(self, run: Run) -> int | None:
+        """How many images a run was trained on; or `None` where they are not there as they were."""
+        try:
+            examples = run.cell.recipe.dataset("train", shuffle=False).examples
+            same = examples.fingerprint() == self.noted(run).get("data", {}).get("train")
+        except (ValueError, OSError):
+            return None
+        return len(examples) if same else None
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of `sonikeras.studies.table`, and what the runs with all seeds of a row's cell retain."""
@@ -113,14 +153,14 @@ class Findings:
             if found := self.retention(data, network, config):
                 retention, p_value = found
                 row |= {"retention": retention.value, "retention_low": retention.low}
-                row |= {"retention_high": retention.high, "retention_p_value": p_value}
+                row |= {"retention_high": retention.high, "retention_p_value_uncorrected": p_value}
                 row |= {"retention_seeds": retention.seeds, "chance": retention.chance}
             row |= self.signal(data, config) or {}
         return rows
 
     def figure(self, name: str, draw: Callable[[Path], None]) -> bytes:
         """Draws a PNG file `figures/<name>.png`, and reads it."""
-        path = self.directory / "figures" / f"{name}.png"
+        path = self.directory / studies.FIGURES / f"{name}.png"
         draw(path)
         return path.read_bytes()
 
@@ -132,8 +172,8 @@ class Findings:
         return path.read_bytes()
 
 
-def _signal(recipe: Recipe) -> dict[str, float]:
-    examples = examples_of(recipe)
+def _signal(run: Run) -> dict[str, float]:
+    recipe, examples = run.cell.recipe, examples_of(run)
     sound = sounds(recipe, examples)
     indices = np.unique(np.linspace(0, len(examples) - 1, SIGNAL_IMAGES).round().astype(int))
     kept = [signal_retention(examples.image(i), from_pcm16(sound(i)), recipe.config) for i in indices]
@@ -141,9 +181,20 @@ def _signal(recipe: Recipe) -> dict[str, float]:
     return {name: float(np.median([getattr(each, name) for each in kept])) for name in names}
 
 
-def examples_of(recipe: Recipe) -> Examples:
-    """The test images of a recipe, in the order of its report."""
-    return recipe.dataset("test", shuffle=False).examples
+def examples_of(run: Run) -> Examples:
+    """The test images of a run, in the order of its report.
+
+    Raises:
+        ValueError: They are gone, or are others now.
+    """
+    examples = run.cell.recipe.dataset("test", shuffle=False).examples
+    there, then = tuple(examples.full_names), run.report.names
+    if there != then if then is not None else not np.array_equal(examples.labels, run.report.labels):
+        raise ValueError(
+            "The test images must be those of the report, with the same names in the same order. "
+            f"Received: {len(there)} images, and a report on {len(run.report.labels)}, of {run.cell.name}"
+        )
+    return examples
 
 
 def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:
@@ -156,7 +207,7 @@ def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:
 def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
     """The mean accuracy, and Wilson's 95 % interval at it for as many test examples as one report has.
 
-    The seeds share their test examples, so they do not count as further ones.
+    The seeds share their test examples, so they do not count as further ones. Where they do not, the smallest counts.
 
     Example:
         >>> import numpy as np
@@ -169,6 +220,6 @@ def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
     """
     from scipy.stats import binomtest
 
-    mean, n = float(np.mean([report.accuracy for report in reports])), len(reports[0].labels)
+    mean, n = float(np.mean([report.accuracy for report in reports])), min(len(report.labels) for report in reports)
     interval = binomtest(round(mean * n), n).proportion_ci(0.95, method="wilson")
     return mean, min(mean, float(interval.low)), max(mean, float(interval.high))

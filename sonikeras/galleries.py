@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from sonikeras import chain, pages, plots, saliency
+from sonikeras.comparison import correctness
 from sonikeras.config import as_config
 from sonikeras.examples import Examples
 from sonikeras.findings import Findings, Run, examples_of, sounds
 from sonikeras.pages import Block, Details, Gallery, Heading, Picture, Sound, Table, Text
+from sonikeras.reports import Report
 from sonikeras.retention import signal_retention
 from sonikeras.sounds import encode_pcm16, from_pcm16
 
@@ -62,11 +66,24 @@ def _confusion(findings: Findings, run: Run, title: str) -> list[Block]:
 
 
 def _examples(findings: Findings) -> list[Block]:
-    blocks: list[Block] = [Heading("Images on their way through sound")]
+    heading = Heading("Images on their way through sound")
     runs = _first_runs(findings)
     if not runs:
-        return [*blocks, Text("No cell with sounds is finished.")]
-    examples = examples_of(runs[0].cell.recipe)
+        return [heading, Text("No cell with sounds is finished.")]
+    return [heading, *_or_reason(lambda: _ways(runs))]
+
+
+def _or_reason(made: Callable[[], list[Block]]) -> list[Block]:
+    """Blocks that show images; or, where these are gone, or are others than those of the report, why there are none."""
+    try:
+        return made()
+    except (ValueError, OSError) as error:
+        return [Text(f"Left out: {error}")]
+
+
+def _ways(runs: list[Run]) -> list[Block]:
+    blocks: list[Block] = []
+    examples = examples_of(runs[0])
     for index in _one_of_each_class(examples, _EXAMPLES):
         name = examples.full_names[index]
         image = pages.png(examples.image(index, color=True), side=224)
@@ -96,8 +113,9 @@ def _attention(findings: Findings) -> list[Block]:
     blocks: list[Block] = [
         Heading("What the network looks at"),
         Text(
-            "Grad-CAM: the redder, the more a place speaks for the class that is predicted. One heat map is laid over "
-            "the image, and over the spectrogram of its sound. It is as coarse as the network's last feature map."
+            "Grad-CAM: the bluer, the more a place speaks for the class that is predicted; a line goes round what "
+            "speaks for it at least half as much as the most does. One heat map is laid over the image, and over the "
+            "spectrogram of its sound. It is as coarse as the network's last feature map."
         ),
     ]
     for run in _first_runs(findings):
@@ -105,15 +123,15 @@ def _attention(findings: Findings) -> list[Block]:
         name = str(run.cell.factors["config"])
         blocks.append(Heading(name, level=3))
         if path.exists():
-            blocks += _heat(findings, run, keras.models.load_model(path), name)
+            blocks += _or_reason(functools.partial(_heat, findings, run, path, name))
         else:
             blocks.append(Text("The model is no longer in the run folder."))
     return blocks
 
 
-def _heat(findings: Findings, run: Run, model: keras.Model, name: str) -> list[Block]:
+def _heat(findings: Findings, run: Run, path: Path, name: str) -> list[Block]:
     recipe, config = run.cell.recipe, as_config(run.cell.recipe.config)
-    examples = examples_of(recipe)
+    examples, model = examples_of(run), keras.models.load_model(path)
     indices = _one_of_each_class(examples, _ATTENDED)
     audios = from_pcm16(np.stack([sounds(recipe, examples)(index) for index in indices]))
     size = (recipe.image_size, recipe.image_size)
@@ -164,24 +182,30 @@ def _lost(findings: Findings) -> list[Block]:
         if not heard:
             blocks.append(Text("Not finished."))
             continue
-        labels, names = heard[0].labels, heard[0].class_names
-        right = np.all([report.predictions == labels for report in seen], axis=0)
-        wrong = np.all([report.predictions != labels for report in heard], axis=0)
-        lost = np.flatnonzero(right & wrong)
+        try:
+            right = correctness([*heard, *seen])
+        except ValueError as error:
+            blocks.append(Text(f"Left out: {error}"))
+            continue
+        lost = np.flatnonzero(right[len(heard) :].all(axis=0) & ~right[: len(heard)].any(axis=0))
         shown = lost[np.unique(np.linspace(0, len(lost) - 1, _LOST).round().astype(int))] if len(lost) else lost
         some = f", {len(shown)} of which are shown" if len(shown) < len(lost) else ""
-        blocks.append(Text(f"{len(lost)} of {len(labels)} images{some}."))
-        (first, *_) = findings.runs(data=findings.main, network=findings.network, config=config)
-        examples = examples_of(first.cell.recipe)
-        cards: list[list[Block]] = []
-        for index in map(int, shown):
-            ((taken, _),) = Counter(names[report.predictions[index]] for report in heard).most_common(1)
-            caption = f"{examples.full_names[index]}, heard as {taken}"
-            image = pages.png(examples.image(index, color=True), side=160)
-            cards.append([Picture("", image, f"The image {caption}.", caption)])
-        if cards:
-            blocks.append(Gallery(cards))
+        blocks.append(Text(f"{len(lost)} of {right.shape[1]} images{some}."))
+        run = next(run for run in findings.runs(config=config) if run.report is heard[0])
+        if len(shown):
+            blocks += _or_reason(functools.partial(_cards, run, heard, shown))
     return blocks
+
+
+def _cards(run: Run, heard: list[Report], shown: np.ndarray) -> list[Block]:
+    examples, names = examples_of(run), run.report.class_names
+    cards: list[list[Block]] = []
+    for index in map(int, shown):
+        ((taken, _),) = Counter(names[report.predictions[index]] for report in heard).most_common(1)
+        caption = f"{examples.full_names[index]}, heard as {taken}"
+        image = pages.png(examples.image(index, color=True), side=160)
+        cards.append([Picture("", image, f"The image {caption}.", caption)])
+    return [Gallery(cards)]
 
 
 def _first_runs(findings: Findings) -> list[Run]:

@@ -13,13 +13,14 @@ import html
 import io
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from sonikeras.files import write_bytes, write_text
+from sonikeras.files import as_utf8, write_bytes, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table. The first cell of each row names it; `caption` says what the table shows."""
+    """A table. The first cell of each row names it; `caption` says what the table shows, were it nothing."""
 
     caption: str
     columns: Sequence[str]
@@ -128,6 +129,9 @@ summary { cursor: pointer; }
 """
 # Nothing is loaded but what the file holds, whatever its texts say.
 _POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+# Of Markdown, at the start of a line: a heading, an item of a list, a rule. Numbers, as "-0.5" and "1.5", are none.
+_BLOCK_MARKER = re.compile(r"^(\d+(?=[.)](?: |$))|(?=#|[+-](?:[ -]|$)))")
+_NOTHING = "there is nothing to show"
 _NUMBER = re.compile(r"[-+−]?[\d.]+(\s*%)?(\s*\(.*\)|\s+(to|±|of)\s.*)?")
 
 
@@ -157,9 +161,11 @@ def to_html(title: str, blocks: Sequence[Block]) -> str:
                 "A heading's `level` must be at least 2, and at most one more than that of the heading before. "
                 f"Received: level={heading.level} of {heading.text!r} after level {before}"
             )
-    ids = {id(heading): f"section-{number}" for number, heading in enumerate(headings, 1)}
+    ids = [f"section-{number}" for number in range(1, len(headings) + 1)]
     contents = "\n".join(
-        f'<li><a href="#{ids[id(each)]}">{_escaped(each.text)}</a></li>' for each in headings if each.level == 2
+        f'<li><a href="#{name}">{_escaped(each.text)}</a></li>'
+        for name, each in zip(ids, headings, strict=True)
+        if each.level == 2
     )
     return f"""<!doctype html>
 <html lang="en">
@@ -178,7 +184,7 @@ def to_html(title: str, blocks: Sequence[Block]) -> str:
 {contents}
 </ul></nav>
 <main id="content">
-{_html_of(blocks, ids)}
+{_html_of(blocks, iter(ids))}
 </main>
 </body>
 </html>
@@ -195,18 +201,21 @@ def _flat(blocks: Sequence[Block]) -> Iterator[Block]:
                 yield from _flat(card)
 
 
-def _html_of(blocks: Sequence[Block], ids: dict[int, str]) -> str:
+def _html_of(blocks: Sequence[Block], ids: Iterator[str]) -> str:
     return "\n".join(_html(block, ids) for block in blocks)
 
 
-def _html(block: Block, ids: dict[int, str]) -> str:
+def _html(block: Block, ids: Iterator[str]) -> str:
+    """A block as HTML; `ids` are those of the headings to come, in order."""
     match block:
         case Heading(text, level):
-            return f'<h{level} id="{ids[id(block)]}">{_escaped(text)}</h{level}>'
+            return f'<h{level} id="{next(ids)}">{_escaped(text)}</h{level}>'
         case Text(text):
             return f"<p>{_escaped(text)}</p>"
         case Code(text):
             return f'<pre tabindex="0"><code>{_escaped(text)}</code></pre>'
+        case Table(caption, _, []):
+            return f"<p>{_escaped(caption)}: {_NOTHING}.</p>"
         case Table(caption, columns, rows):
             numeric = [
                 all(_NUMBER.fullmatch(row[i]) or row[i] in ("", "–") for row in rows) for i in range(len(columns))
@@ -250,7 +259,7 @@ def _escaped(text: str) -> str:
 def _visible(text: str) -> str:
     """The text with escapes in the place of what a page cannot hold: control characters, and bytes that are no text."""
     text = "".join(repr(c)[1:-1] if ord(c) < 32 and c not in "\n\t" or 127 <= ord(c) < 160 else c for c in text)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return as_utf8(text)
 
 
 def _data_uri(kind: str, data: bytes) -> str:
@@ -270,7 +279,8 @@ def to_markdown(title: str, blocks: Sequence[Block], *, images: str = "images/")
     Args:
         title: Its heading.
         blocks: What it holds, in order.
-        images: What the address of a picture begins with, before its name and `.png`. Defaults to `"images/"`.
+        images: What the address of a picture begins with, before its name and `.png`; it is taken as it is, while the
+            name is quoted. Defaults to `"images/"`.
 
     Returns:
         String.
@@ -298,20 +308,29 @@ def _markdown(block: Block, images: str) -> str | None:
         case Text(text):
             return _marked(text)
         case Code(text):
-            return f"```sh\n{text}\n```"
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            return f"{fence}sh\n{_visible(text)}\n{fence}"
+        case Table(caption, _, []):
+            return f"{_marked(caption)}: {_NOTHING}."
         case Table(caption, columns, rows):
             lines = [columns, *rows]
             head, *body = (f"| {' | '.join(_marked(cell) for cell in line)} |" for line in lines)
             return "\n".join([f"{_marked(caption)}:", "", head, f"|{'---|' * len(columns)}", *body])
         case Picture(name, _, alt, caption):
-            return f"![{_marked(alt)}]({images}{name}.png)" + (f"\n\n{_marked(caption)}" if caption else "")
+            return f"![{_marked(alt)}]({images}{_quoted(name)}.png)" + (f"\n\n{_marked(caption)}" if caption else "")
     return None
 
 
 def _marked(text: str) -> str:
     line = " ".join(_visible(text).split())
     # An underscore within a word is one.
-    return re.sub(r"([\\`*\[\]|])|(?<!\w)_|_(?!\w)", r"\\\g<0>", html.escape(line, quote=False))
+    line = re.sub(r"([\\`*\[\]|])|(?<!\w)_|_(?!\w)", r"\\\g<0>", html.escape(line, quote=False))
+    # Not all that read Markdown know an escaped tilde.
+    return _BLOCK_MARKER.sub(r"\1\\", line.replace("~", "&#126;"))
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, errors="surrogateescape")
 
 
 def write_html(path: str | os.PathLike[str], title: str, blocks: Sequence[Block]) -> None:
@@ -325,7 +344,7 @@ def write_markdown(path: str | os.PathLike[str], title: str, blocks: Sequence[Bl
     for block in blocks:
         if isinstance(block, Picture):
             write_bytes(path.parent / "images" / f"{path.stem}-{block.name}.png", block.data)
-    write_text(path, to_markdown(title, blocks, images=f"images/{path.stem}-"))
+    write_text(path, to_markdown(title, blocks, images=f"images/{_quoted(path.stem)}-"))
 
 
 def png(image: np.ndarray, *, side: int | None = None) -> bytes:

@@ -29,6 +29,10 @@ _FORMAT = 1  # of the files that `save` writes
 _TOP = (3, 5)  # the k of top-k accuracies that are written down, where there are more classes
 
 
+class FormatError(ValueError):
+    """What `Report.load` raises of a report that another version of sonikeras wrote."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
     """Labels, predictions and probabilities of one evaluation, and the metrics computed from them by scikit-learn.
@@ -37,7 +41,8 @@ class Report:
     and counts as 0 in the macro average, as in the text of `classification_report`.
 
     Args:
-        class_names: Names of the classes; a class is its index here.
+        class_names: Names of the classes; a class is its index here. Bytes that are no text become escapes, so that the
+            names can be written: here, and in `names`.
         labels: True classes, int array of shape `[n]`, in the order in which the data came.
         predictions: Predicted classes, int array of shape `[n]`, paired with `labels`.
         probabilities: float32 array of shape `[n, classes]`, each row summing to 1.
@@ -68,6 +73,11 @@ class Report:
     history: Mapping[str, Sequence[float]] | None = dataclasses.field(repr=False)
     seconds: float
     names: tuple[str, ...] | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_names", tuple(map(files.as_utf8, self.class_names)))
+        if self.names is not None:
+            object.__setattr__(self, "names", tuple(map(files.as_utf8, self.names)))
 
     @functools.cached_property
     def accuracy(self) -> float:
@@ -233,7 +243,8 @@ class Report:
         The files: `report.json` (`to_dict`), `classification_report.txt`, `confusion.png`, `predictions.csv` (for each
         example, in the order of the data, its name where it is known, the true class, the predicted one and its
         probability, and the probability of every class), and `curves.png` where there is a history. Each is either
-        whole or not there, and where there is a `report.json`, all of them are there.
+        whole or not there, and where there is a `report.json`, all of them are there. Names stand in `predictions.csv`
+        as they are: a spreadsheet program may read one such as `=1+1` as a formula.
 
         Args:
             directory: The folder; made where it is missing. Files of these names are replaced, others left alone.
@@ -256,6 +267,8 @@ class Report:
         (directory / "report.json").unlink(missing_ok=True)
         if self.history:
             plots.curves(self.history, directory / "curves.png")
+        else:
+            (directory / "curves.png").unlink(missing_ok=True)
         plots.confusion(self.confusion_matrix, self.class_names, directory / "confusion.png")
         files.write_text(directory / "classification_report.txt", self.classification_report)
         files.write_text(directory / "predictions.csv", self._predictions_csv())
@@ -277,7 +290,7 @@ class Report:
 
         Raises:
             FileNotFoundError: If the folder has no `report.json`: the run is not finished.
-            ValueError: If a file is damaged, or of another version of sonikeras.
+            ValueError: If a file is damaged, or (`FormatError`) of another version of sonikeras.
 
         Example:
 
@@ -289,19 +302,19 @@ class Report:
         """
         directory = Path(directory)
         try:
-            text = (directory / "report.json").read_text("utf-8")
+            data = (directory / "report.json").read_bytes()
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"A folder of a report must hold `report.json`, which is written last: the run is not finished. "
                 f"Received: {directory}"
             ) from error
         try:
-            saved = json.loads(text)
+            saved = json.loads(data.decode("utf-8"))
             found = saved.get("format")
         except (ValueError, AttributeError) as error:
             raise _damaged(directory, error) from error
         if found != _FORMAT:
-            raise ValueError(
+            raise FormatError(
                 f"A report must be of format {_FORMAT}, or its run be repeated in a new folder. "
                 f"Received: {directory / 'report.json'}, of format {found}"
             )

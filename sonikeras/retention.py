@@ -57,8 +57,19 @@ class Retention:
         )
         if math.isnan(self.value):
             return f"recognition retention undefined, as the images are recognised no better than by chance: {facts}"
-        interval = f"{100 * self.level:g} % interval {self.low:.3f} to {self.high:.3f}"
+        interval = f"{100 * self.level:g} % interval {interval_text(self.low, self.high)}"
         return f"recognition retention {self.value:.3f} ({interval}, {facts})"
+
+
+def interval_text(low: float, high: float) -> str:
+    """An interval as text. Where the images may be recognised by chance alone, a retention lacks a bound, or both.
+
+    Example:
+        >>> interval_text(0.5, 0.75), interval_text(0.5, float("inf")), interval_text(float("-inf"), float("inf"))
+        ('0.500 to 0.750', 'above 0.500', 'unbounded')
+    """
+    known = [f"{word} {end:.3f}" for word, end in (("above", low), ("below", high)) if math.isfinite(end)]
+    return f"{low:.3f} to {high:.3f}" if len(known) == 2 else "".join(known) or "unbounded"
 
 
 def recognition_retention(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gc
+import itertools
+import math
 import os
 import time
 import traceback
@@ -15,10 +17,10 @@ from typing import Any
 import keras
 
 from sonikeras import experiments
-from sonikeras.files import locked, replacing, write_text
-from sonikeras.reports import Report
+from sonikeras.files import as_utf8, locked, replacing, write_text
+from sonikeras.reports import FormatError, Report
 
-FEATURES = "features"
+FEATURES, FIGURES = "features", "figures"
 _ERROR = "error.txt"
 
 
@@ -75,7 +77,8 @@ def sweep(cells: Iterable[Cell], directory: str | os.PathLike[str], *, verbose: 
     A cell that fails leaves `error.txt` in its folder and the sweep goes on; the next call tries it again. An
     interruption costs what it costs a single run: at most the epoch that was under way. Features of frozen networks are
     shared by all cells, in `features/`, which may be deleted in the end. Finished cells are only loaded: their data
-    are taken to be those of then.
+    are taken to be those of then. Of these, a damaged one is made anew; one that another version of sonikeras wrote
+    counts as failed, and is left alone.
 
     Args:
         cells: `Cell`s, no two with the same name.
@@ -102,7 +105,9 @@ def sweep(cells: Iterable[Cell], directory: str | os.PathLike[str], *, verbose: 
     directory.mkdir(parents=True, exist_ok=True)
     outcomes = []
     with locked(directory / ".lock"):
-        for leftover in (directory / FEATURES).rglob(".*.part*"):  # of a killed process
+        part = ".*.part*"  # of a killed process
+        places = directory.glob(part), (directory / FIGURES).glob(part), (directory / FEATURES).rglob(part)
+        for leftover in itertools.chain(*places):
             leftover.unlink(missing_ok=True)
         for number, cell in enumerate(cells, 1):
             started = time.monotonic()
@@ -132,13 +137,18 @@ def load(cells: Iterable[Cell], directory: str | os.PathLike[str]) -> list[Outco
     for cell in _checked(cells):
         folder = Path(directory) / cell.name
         try:
-            outcome = Outcome(cell, Report.load(folder) if experiments.finished(cell.recipe, folder) else None)
+            outcome = Outcome(cell, _loaded(cell, folder))
         except (ValueError, OSError) as error:
             outcome = Outcome(cell, error=_line(error))
         if outcome.report is None and outcome.error is None and (folder / _ERROR).exists():
-            outcome = Outcome(cell, error=(folder / _ERROR).read_text(encoding="utf-8").partition("\n")[0])
+            text = (folder / _ERROR).read_text(encoding="utf-8", errors="replace")
+            outcome = Outcome(cell, error=text.partition("\n")[0])
         outcomes.append(outcome)
     return outcomes
+
+
+def _loaded(cell: Cell, folder: Path) -> Report | None:
+    return Report.load(folder) if experiments.finished(cell.recipe, folder) else None
 
 
 def _checked(cells: Iterable[Cell]) -> list[Cell]:
@@ -152,29 +162,29 @@ def _checked(cells: Iterable[Cell]) -> list[Cell]:
 
 def _run(cell: Cell, directory: Path) -> Outcome:
     folder = directory / cell.name
-    (done,) = load([cell], directory)
-    if done.report is not None:
-        return done
+    try:
+        done = _loaded(cell, folder)
+    except FormatError as error:
+        return Outcome(cell, error=_line(error))
+    except (ValueError, OSError):  # it is made anew, or what is wrong is found again
+        done = None
+    if done is not None:
+        return Outcome(cell, done)
     # What the session keeps of a network would pile up with the cells.
     keras.utils.clear_session()
     gc.collect()
     try:
         report = experiments.run(cell.recipe, folder, features=directory / FEATURES, verbose=0)
     except Exception as error:  # whatever it is, the other cells can do without this one
-        write_text(folder / _ERROR, f"{_line(error)}\n\n{_traceback()}")
+        write_text(folder / _ERROR, as_utf8(f"{_line(error)}\n\n{traceback.format_exc()}"))
         return Outcome(cell, error=_line(error))
     (folder / _ERROR).unlink(missing_ok=True)
     return Outcome(cell, report)
 
 
-def _traceback() -> str:
-    return traceback.format_exc().encode("utf-8", "backslashreplace").decode("utf-8")  # names of files may be no text
-
-
 def _line(error: BaseException) -> str:
     message = experiments.raised_in_pipeline(error) or str(error)
-    line = f"{type(error).__name__}: {' '.join(message.split())}"
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+    return as_utf8(f"{type(error).__name__}: {' '.join(message.split())}")
 
 
 def table(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
@@ -219,7 +229,7 @@ def _figures(report: Report | None) -> dict[str, Any]:
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Writes rows as a CSV file with a header, atomically; what is `None` or missing is left empty.
+    """Writes rows as a CSV file with a header, atomically; what is `None`, not finite or missing is left empty.
 
     Args:
         rows: List of dicts; the columns are all of their keys, in the order in which they come.
@@ -229,7 +239,12 @@ def write_csv(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> N
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({key: value for key, value in row.items() if not _undefined(value)})
+
+
+def _undefined(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

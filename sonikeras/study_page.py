@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from sonikeras import plots, studies
 from sonikeras.findings import SIGNAL_IMAGES, Findings, mean_accuracy
 from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
 from sonikeras.reports import Report
-from sonikeras.retention import permutation_test
+from sonikeras.retention import interval_text
 
 _MISSING = "–"
 _BARS = "error bars: 95 % intervals"
@@ -72,13 +71,14 @@ def _accuracies(findings: Findings) -> list[Block]:
         if not reports:
             rows.append([name, "0", *[_MISSING] * 7])
             continue
-        top = _mean(reports, lambda each: each.top_k_accuracy(3)) if findings.classes(data) > 3 else _MISSING
+        many = all(len(each.class_names) > 3 for each in reports)
+        top = _mean(reports, lambda each: each.top_k_accuracy(3)) if many else _MISSING
         several = len(reports) > 1
         rows.append(
             [
                 name,
                 str(len(reports)),
-                str(len(reports[0].labels)),
+                _sizes(reports),
                 _interval(*mean_accuracy(reports)),
                 f"{np.std([each.accuracy for each in reports], ddof=1):.3f}" if several else _MISSING,
                 _mean(reports, lambda each: each.f1_weighted),
@@ -132,7 +132,7 @@ def _recognition(findings: Findings) -> list[Block]:
             "1 where all that is recognised in the images is recognised in their sounds too, and 0 where no more is "
             "than by chance. p is the probability of such a difference between heard and seen by chance: a permutation "
             f"test over the test images, corrected for all rows by Holm's method. "
-            f"{_MISSING}: not finished, or not defined."
+            f"{_MISSING}: not finished, not defined, or not to be compared."
         ),
     ]
     for network in findings.networks:
@@ -181,22 +181,28 @@ def _ranking(findings: Findings) -> list[Block]:
         }
         ranked = sorted(means, key=lambda name: -means[name])
         order.append([f"{data}, {config}", ", ".join(f"{name} {means[name]:.3f}" for name in ranked) or _MISSING])
-        compared = []
-        for first, second in itertools.combinations(ranked, 2):
-            one, other = findings.pairs(groups[first], groups[second])
-            if one:
-                compared.append((first, second, permutation_test(one, other)))
-        for (first, second, _), p_value in zip(compared, studies.holm([p for *_, p in compared]), strict=True):
-            name = f"{data}, {config}: {first} over {second}"
-            pairs.append([name, f"{means[first] - means[second]:.3f}", _p(p_value), "yes" if p_value < 0.05 else "no"])
+        couples = list(itertools.combinations(ranked, 2))
+        known = {each: told for each in couples if (told := findings.compared(*(groups[name] for name in each)))}
+        adjusted = dict(zip(known, studies.holm([p_value for *_, p_value in known.values()]), strict=True))
+        for first, second in couples:
+            if (first, second) not in known:
+                pairs.append([f"{data}, {config}: {first} and {second}", *[_MISSING] * 4])
+                continue
+            seeds, difference, _ = known[first, second]
+            p_value = adjusted[first, second]
+            over = f"{first} over {second}" if difference >= 0 else f"{second} over {first}"
+            differ = "yes" if p_value < 0.05 else "no"
+            pairs.append([f"{data}, {config}: {over}", str(seeds), f"{abs(difference):.3f}", _p(p_value), differ])
     return [
         *blocks,
         Text(
-            "By mean accuracy. Two networks differ where p is below 0.05: a permutation test over the test images, "
-            "corrected by Holm's method for the pairs of one data set and signal chain."
+            "By mean accuracy, over all seeds that a network has. Pairs are compared by the seeds that both have. Two "
+            "networks differ where p is below 0.05: a permutation test over the test images, corrected by Holm's "
+            f"method for the pairs of one data set and signal chain. {_MISSING}: no seed that both have, or other test "
+            "images."
         ),
         Table("Networks, the best first, with their mean accuracy", ["data, signal chain", "networks"], order),
-        Table("Pairs of networks", ["pair", "difference of accuracy", "p (Holm)", "they differ"], pairs),
+        Table("Pairs of networks", ["pair", "seeds", "difference of accuracy", "p (Holm)", "they differ"], pairs),
     ]
 
 
@@ -233,22 +239,38 @@ def _state(findings: Findings) -> list[Block]:
         blocks.append(Table("Cells without a result", ["cell", "state", "error"], rows))
     else:
         blocks.append(Text("All cells are finished."))
+    if findings.gaps:
+        rows = [[name, reason] for name, reason in findings.gaps.items()]
+        blocks.append(Table("What cannot be said of finished cells", ["what", "why"], rows))
     if runs := findings.runs():
-        cell = runs[0].cell
-        recipe = cell.recipe
-        noted = json.loads((findings.directory / cell.name / "run.json").read_text(encoding="utf-8"))
-        versions = ", ".join(f"{name} {version}" for name, version in noted["versions"].items())
+        recipe = runs[0].cell.recipe
+        noted = findings.noted(runs[0]).get("versions", {})
+        versions = ", ".join(f"{name} {version}" for name, version in noted.items()) or "not noted"
         images = f"at most {recipe.images_per_class}" if recipe.images_per_class else "all"
+        counted = "; ".join(_images(findings, data) for data in findings.data if findings.reports(data=data))
         blocks += [
             Text(
                 f"Weights: {recipe.weights or 'none'}. Head: {recipe.head}. Batch normalisation of the frozen network: "
                 f"in {recipe.batch_norm} mode. Adam at {recipe.learning_rate:g}, batches of {recipe.batch_size}, "
                 f"{recipe.epochs} epochs. Pictures of {recipe.image_size} x {recipe.image_size} pixels, {images} "
-                f"images a class, a fifth of them for testing. Seeds: {', '.join(findings.levels('seed'))}."
+                f"images a class. Seeds: {', '.join(findings.levels('seed'))}."
             ),
+            Text(f"Images: {counted}."),
             Text(f"Versions: {versions}."),
         ]
     return blocks
+
+
+def _images(findings: Findings, data: str) -> str:
+    training = findings.training_images(findings.runs(data=data)[0])
+    known = "" if training is None else f"{training} for training and "
+    return f"{data} {known}{_sizes(findings.reports(data=data))} for testing"
+
+
+def _sizes(reports: Sequence[Report]) -> str:
+    """How many test images reports are on."""
+    sizes = {len(report.labels) for report in reports}
+    return f"{min(sizes)} to {max(sizes)}" if len(sizes) > 1 else str(*sizes)
 
 
 def _name(findings: Findings, data: str, network: str, config: str) -> str:
@@ -284,10 +306,7 @@ def _number(value: float, digits: int = 3) -> str:
 def _interval(value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return _MISSING
-    # A retention has no bounds where it may be that the images are recognised by chance alone.
-    known = [f"{word} {end:.3f}" for word, end in (("above", low), ("below", high)) if math.isfinite(end)]
-    between = f"{low:.3f} to {high:.3f}" if len(known) == 2 else "".join(known) or "no bounds"
-    return f"{value:.3f} ({between})"
+    return f"{value:.3f} ({interval_text(low, high)})"
 
 
 def _p(value: float) -> str:

@@ -1,5 +1,6 @@
 """Pages hold everything themselves, can be read without seeing them, and show texts as texts; a real browser agrees."""
 
+import contextlib
 import html.parser
 import json
 import shutil
@@ -108,42 +109,83 @@ def test_markdown_has_tables_and_pictures(blocks, tmp_path):
     assert to_markdown("a_b *c*", []) == "# a_b \\*c\\*\n"
 
 
-@pytest.fixture
-def browser(tmp_path):
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("Chromium is not installed")
+def test_headings_have_addresses_of_their_own():
+    heading = Heading("same")
+    outline = Outline(to_html("Title", [heading, Details("more", [heading]), Gallery([[heading]]), heading]))
+    assert [each["id"] for _, each in outline.all("h2")] == [f"section-{i}" for i in (1, 2, 3, 4)]
+    assert [each["href"] for _, each in outline.all("a")][1:] == [f"#section-{i}" for i in (1, 2, 3, 4)]
+
+
+def test_a_table_without_rows_says_so():
+    empty = Table("Pairs", ["pair", "p"], [])
+    assert "<p>Pairs: there is nothing to show.</p>" in to_html("Title", [empty])
+    assert to_markdown("Title", [empty]) == "# Title\n\nPairs: there is nothing to show.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("# a #", r"\# a #"),
+        ("1. a 1. b", r"1\. a 1. b"),
+        ("12) a", r"12\) a"),
+        ("- a - b", r"\- a - b"),
+        ("---", r"\---"),
+        ("+ a", r"\+ a"),
+        ("> a", "&gt; a"),
+        ("~~a~~", "&#126;&#126;a&#126;&#126;"),
+        ("-0.5", "-0.5"),
+        ("1.5 of 2", "1.5 of 2"),
+    ],
+)
+def test_markdown_shows_texts_as_texts(text, marked):
+    assert to_markdown("Title", [Text(text)]) == f"# Title\n\n{marked}\n"
+
+
+def test_markdown_of_code_and_addresses(blocks, tmp_path):
+    code = to_markdown("Title", [Code("a ```` b\n\udcff")])
+    assert code == "# Title\n\n`````sh\na ```` b\n\\udcff\n`````\n"
+    picture = Picture("a) b#\udcff", png(np.zeros((2, 2), "uint8")), "alt")
+    write_markdown(tmp_path / "my page.md", "Title", [picture])
+    assert "![alt](images/my%20page-a%29%20b%23%FF.png)" in (tmp_path / "my page.md").read_text(encoding="utf-8")
+    assert (tmp_path / "images" / "my page-a) b#\udcff.png").exists()
+
+
+def has_browser():
+    return bool(shutil.which("chromium") and shutil.which("chromedriver"))
+
+
+@contextlib.contextmanager
+def open_browser(profile):
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'chromium'}"):
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    chrome.get("about:blank")
-    chrome.get_log("performance")  # of the page that the browser began with
-    yield chrome
-    chrome.quit()
+    chrome = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        chrome.get("about:blank")
+        chrome.get_log("performance")  # of the page that the browser began with
+        yield chrome
+    finally:
+        chrome.quit()
 
 
-def test_page_in_a_browser(blocks, browser, tmp_path):
-    path = tmp_path / "page #1.html"
-    write_html(path, HOSTILE, blocks)
+def check_page(browser, path):
+    """Opens a page: all pictures are drawn, all sounds play, nothing else is loaded. Returns the sounds' seconds."""
     browser.get(path.as_uri())
-    assert browser.title == SHOWN
-    assert browser.find_element("css selector", "h2").text == SHOWN
-    assert browser.find_element("css selector", "tbody th").text == SHOWN
     play = """
-        const [sound, done] = [document.querySelector("audio"), arguments[0]];
+        const [sound, done] = arguments;
         sound.ontimeupdate = () => sound.currentTime && done([sound.duration, sound.readyState, sound.error]);
         sound.muted = true;
-        sound.play().catch(error => done(String(error)));
+        sound.play().catch(error => done([0, 0, String(error)]));
     """
-    duration, ready, error = browser.execute_async_script(play)
-    assert abs(duration - 66048 / 22050) < 0.01 and ready >= 2 and error is None
-    loaded = "return [...document.images].every(image => image.complete && image.naturalWidth == 80)"
-    assert browser.execute_script(loaded)
+    sounds = browser.find_elements("css selector", "audio")
+    played = [browser.execute_async_script(play, sound) for sound in sounds]
+    assert all(ready >= 2 and error is None for _, ready, error in played)
+    drawn = "return [...document.images].map(image => image.complete && image.naturalWidth)"
+    assert all(browser.execute_script(drawn))
     for width in (390, 1200):
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
@@ -154,3 +196,17 @@ def test_page_in_a_browser(blocks, browser, tmp_path):
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     urls = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
     assert urls and all(url.startswith(("data:", path.as_uri())) for url in urls)
+    return [duration for duration, *_ in played]
+
+
+def test_page_in_a_browser(blocks, tmp_path):
+    if not has_browser():
+        pytest.skip("Chromium is not installed")
+    path = tmp_path / "page #1.html"
+    write_html(path, HOSTILE, blocks)
+    with open_browser(tmp_path / "chromium") as browser:
+        (duration,) = check_page(browser, path)
+        assert abs(duration - 66048 / 22050) < 0.01
+        assert browser.title == SHOWN
+        assert browser.find_element("css selector", "h2").text == SHOWN
+        assert browser.find_element("css selector", "tbody th").text == SHOWN

@@ -17,7 +17,7 @@ import tensorflow as tf
 import sonikeras
 from sonikeras import files, plots
 from sonikeras.evaluation import evaluate
-from sonikeras.reports import Report
+from sonikeras.reports import FormatError, Report
 
 NAMES = ["cat", "dog", "motor_cycle", "a, $strange$ имя"]
 FIGURES = ["confusion.png", "curves.png"]
@@ -318,6 +318,21 @@ def test_names_of_any_kind_come_back(tmp_path):
     check_equal(Report.load(report.save(tmp_path)), report)
 
 
+def test_names_that_are_no_text_come_back_as_escapes(tmp_path):
+    names = ["a\udcff", "b"]
+    report = dataclasses.replace(report_of([0, 1], [0, 0], names), names=("a\udcff/1", "b/\udce9"))
+    assert report.class_names == ("a\\udcff", "b") and report.names == ("a\\udcff/1", "b/\\udce9")
+    loaded = Report.load(report.save(tmp_path))
+    check_equal(loaded, report)
+    assert loaded.compare(report).n == 2
+
+
+def test_curves_of_an_older_report_go(report, tmp_path):
+    dataclasses.replace(report, history={"loss": [1.0, 0.5]}).save(tmp_path)
+    assert (tmp_path / "curves.png").exists()
+    assert not (report.save(tmp_path) / "curves.png").exists()
+
+
 def test_a_history_that_diverged_comes_back_as_nan(identity, data, tmp_path):
     history = {"loss": [1.5, float("nan")], "f1": [[1.0, 0.0], [0.0, 1.0]], "val_loss": [math.inf, 2.0]}
     report = evaluate(identity, [data], class_names=NAMES, history=history)
@@ -337,7 +352,7 @@ def test_a_folder_without_a_report_is_not_finished(report, tmp_path):
 def test_another_format_is_named(report, tmp_path, found):
     path = report.save(tmp_path) / "report.json"
     files.write_json(path, {**json.loads(path.read_text("utf-8")), "format": found})
-    with pytest.raises(ValueError, match=f"must be of format 1.*Received: .*report.json, of format {found}"):
+    with pytest.raises(FormatError, match=f"must be of format 1.*Received: .*report.json, of format {found}"):
         Report.load(tmp_path)
 
 
@@ -351,6 +366,7 @@ def cut(text):
         ("report.json", cut),
         ("report.json", lambda text: "[1, 2]"),
         ("report.json", lambda text: ""),
+        ("report.json", lambda text: "\udcff" + text),
         ("report.json", lambda text: text.replace('"loss"', '"lost"')),
         ("report.json", lambda text: text.replace('"history": null', '"history": [1]')),
         ("predictions.csv", lambda text: None),
@@ -367,7 +383,7 @@ def cut(text):
 def test_a_damaged_folder_is_named(report, tmp_path, file, change):
     path = report.save(tmp_path) / file
     text = change(path.read_bytes().decode())
-    path.unlink() if text is None else path.write_bytes(text.encode())
+    path.unlink() if text is None else path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match="damaged. Received: .*Error"):
         Report.load(tmp_path)
 
@@ -408,6 +424,15 @@ def test_what_json_lacks_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("noted", [b"", b"[]", b"null", b"\xff{}", b'{"a": 1'])
+def test_a_damaged_note_of_a_folder_is_named(tmp_path, noted):
+    path = tmp_path / "run.json"
+    path.write_bytes(noted)
+    with pytest.raises(ValueError, match=r"must hold a JSON object.*delete this one. Received: .*run\.json \("):
+        files.claim(path, {"a": 1})
+    assert path.read_bytes() == noted
 
 
 def test_text_and_bytes_are_written_as_given(tmp_path):

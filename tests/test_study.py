@@ -2,17 +2,20 @@
 
 import csv
 import dataclasses
+import glob
 import json
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_pages import check_page, has_browser, open_browser
 
 import sonikeras
 from sonikeras import experiments, studies
 from sonikeras.experiments import Recipe
 from sonikeras.findings import Findings
+from sonikeras.galleries import galleries
 from sonikeras.sources import load_examples
 from sonikeras.studies import Cell, Outcome
 from sonikeras.study_page import tables
@@ -56,7 +59,20 @@ def test_sweep_goes_on_and_runs_nothing_twice(image_folder, capsys):
     assert noted["sonification"]["initial_phase"] == noted["recipe"]["config"]["initial_phase"] == "structured"
     assert not list(Path("sweep").rglob(".*"))
 
-    # What is damaged is made anew from what is there; what another recipe made is left alone.
+    # What is damaged is made anew from what is there; what another recipe or version made is left alone.
+    foreign = Path("sweep/1/report.json")
+    foreign.write_text(json.dumps({**json.loads(foreign.read_text()), "format": 99}))
+    leftovers = [Path("sweep", folder, ".0.part.png") for folder in (".", "figures", "features")]
+    for leftover in leftovers:
+        leftover.parent.mkdir(exist_ok=True)
+        leftover.touch()
+    before = {path: path.stat().st_mtime_ns for path in Path("sweep/1").rglob("*")}
+    (refused,) = studies.sweep(all_cells[1:2], "sweep", verbose=False)
+    assert refused.report is None and "of format 99" in refused.error
+    assert [refused.error] == [each.error for each in studies.load(all_cells[1:2], "sweep")]
+    assert {path: path.stat().st_mtime_ns for path in Path("sweep/1").rglob("*")} == before
+    assert not any(leftover.exists() for leftover in leftovers)
+
     Path("sweep/0/report.json").write_text('{"acc')
     assert studies.load(all_cells, "sweep")[0].error.startswith("ValueError: ")
     (repaired,) = studies.sweep(all_cells[:1], "sweep", verbose=False)
@@ -65,12 +81,24 @@ def test_sweep_goes_on_and_runs_nothing_twice(image_folder, capsys):
     assert "'recipe.epochs': (1, 2)" in foreign.error
 
 
+def test_damaged_notes_are_told(tmp_path):
+    for name, text in {"run.json": b"[]", "report.json": b"{}", "error.txt": b"OSError: \xff\n"}.items():
+        (tmp_path / "0").mkdir(exist_ok=True)
+        (tmp_path / "0" / name).write_bytes(text)
+    (damaged,) = studies.load(cells(TINY), tmp_path)
+    assert "must hold a JSON object" in damaged.error and "run.json (a JSON list)" in damaged.error
+    (tmp_path / "0" / "report.json").unlink()
+    (failed,) = studies.load(cells(TINY), tmp_path)
+    assert failed.error == "OSError: \ufffd"
+
+
 @pytest.mark.parametrize(
     ("changes", "same"),
     [
         ({"seed": 1}, True),
         ({"config": "matched"}, True),
         ({"epochs": 9, "head": "mlp", "learning_rate": 0.1}, True),
+        ({"head": "attention"}, False),
         ({"weights": None}, False),
         ({"image_size": 64}, False),
         ({"batch_size": 16}, False),
@@ -127,6 +155,11 @@ def test_csv_holds_any_text():
     assert read == [{"a": 'x,"y"\nz', "b": "", "c": ""}, {"a": "<b>", "b": "", "c": "1.5"}]
 
 
+def test_csv_leaves_empty_what_is_not_finite():
+    studies.write_csv([{"a": float("nan"), "b": np.float64("inf"), "c": 0.0}], "rows.csv")
+    assert Path("rows.csv").read_text() == "a,b,c\n,,0.0\n"
+
+
 def report(right, n=60, classes=4):
     """A report with so many right answers, the first ones."""
     labels = np.arange(n) % classes
@@ -166,8 +199,43 @@ def test_ranking_and_retention_use_the_seeds_that_both_have(tmp_path):
     (tmp_path / "a/image/0").mkdir(parents=True)
     (tmp_path / "a/image/0/run.json").write_text('{"versions": {"python": "3"}}')
     shown = text_of(tables(findings, "command"))
-    assert "'c4, image: a over b', '0.633', 'below 0.001', 'yes'" in shown
+    assert "'c4, image: a over b', '2', '0.633', 'below 0.001', 'yes'" in shown
+    assert "c4 60 for testing" in shown
     assert "'b/study/1', 'failed', 'OSError: no network'" in shown and "5 of 8 cells" in shown
+
+
+def made_up(results, tmp_path):
+    """Findings of reports by (network, config), one a seed, whose images are nowhere."""
+    outcomes = [
+        outcome(network, config, seed, each)
+        for (network, config), reports in results.items()
+        for seed, each in enumerate(reports)
+    ]
+    for each in outcomes:
+        (tmp_path / each.cell.name).mkdir(parents=True)
+        (tmp_path / each.cell.name / "run.json").write_text("{}")
+    return Findings(outcomes, tmp_path)
+
+
+def test_pairs_of_networks_are_told_by_the_seeds_that_both_have(tmp_path):
+    """By all of its seeds "a" is the better one; by the one that "b" has too, it is the worse one."""
+    findings = made_up({("a", "image"): [report(20), report(60)], ("b", "image"): [report(30), None]}, tmp_path)
+    shown = text_of(tables(findings, "command"))
+    assert "'a 0.667, b 0.500'" in shown
+    assert "'c4, image: b over a', '1', '0.167', '0.002', 'yes'" in shown
+
+
+def test_another_test_set_is_left_out_and_told(tmp_path):
+    results = {("a", "image"): [report(50)], ("a", "study"): [report(30, n=40)], ("b", "image"): [report(40, n=50)]}
+    findings = made_up(results, tmp_path)
+    rows = findings.rows()
+    assert all("retention" not in row and row["accuracy"] for row in rows)
+    shown = text_of(tables(findings, "command"))
+    assert "'c4, image: a and b', '–', '–', '–', '–'" in shown and "40 to 60 for testing" in shown
+    for gap in ("recognition retention: c4, a, study", "comparison: c4, a, image and c4, b, image"):
+        assert "must have the same test examples" in findings.gaps[gap] and gap in shown
+    assert "must be those of the report" in findings.gaps["signal retention: c4, study"]
+    assert "must have the same test examples" in text_of(galleries(findings))
 
 
 def test_a_study_without_any_result_says_so(tmp_path):
@@ -179,8 +247,8 @@ def study(*options):
     runpy.run_path(str(RECIPE))["main"]([*options, "--out", "study"])
 
 
-def test_study(image_folder, capsys):
-    """From images in folders with hostile names to the page; then with a cell that is gone."""
+def test_study(image_folder, capsys, tmp_path):
+    """From images in folders with hostile names to the page; then with images that are gone, and with a cell."""
     image_folder((HOSTILE, "bee|`*"), root=Path("images").absolute())
     options = ["--smoke", "--data-dir", "images", "--weights", "none", "--configs", "image", "lossless", "--seeds", "1"]
     study(*options, "--epochs", "1", "--page", "docs-of-mine/results.md")
@@ -191,11 +259,22 @@ def test_study(image_folder, capsys):
     assert float(rows[1]["psnr"]) > 20 and rows[1]["retention_seeds"] == "1"
     page = Path("study/study.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in page
-    assert page.count("<audio ") == 2 and "Heat map of" in page
+    assert page.count("<audio ") == 2 and "Heat map of" in page and "14 for training and 4 for testing" in page
+    if has_browser():
+        with open_browser(tmp_path / "chromium") as browser:
+            assert len(check_page(browser, Path("study/study.html").absolute())) == 2
     markdown = Path("docs-of-mine/results.md").read_text(encoding="utf-8")
     assert "python recipes/study.py --smoke" in markdown and "| all, lossless |" in markdown
     assert len(list(Path("docs-of-mine/images").glob("results-*.png"))) >= 3
 
+    tested = sonikeras.Report.load("study/all/efficientnet_lite0/lossless/42").names[0]
+    (image,) = Path("images").glob(f"{glob.escape(tested)}*")
+    image.rename(image.with_name("other.png"))
+    study(*options, "--epochs", "1", "--only-page")
+    page = Path("study/study.html").read_text(encoding="utf-8")
+    assert "2 of 2 cells are finished" in page and "<audio" not in page
+
+    Path("images").rename("gone")
     Path("study/all/efficientnet_lite0/lossless/42/report.json").unlink()
     study(*options, "--epochs", "1", "--only-page")
     page = Path("study/study.html").read_text(encoding="utf-8")
