@@ -55,11 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 LEFT_OUT = (
-    "Pictures are squeezed whole into the size of the network. The published study cut out their middle, 44 % of the "
-    "time; what that costs is on the page about training. Networks whose weights are not at hand were not measured, nor "
-    "were colours: a sound carries brightness alone. The command also writes study.html, a page in one file that has besides: the confusion matrices as tables, images "
-    "with their sounds to play, their spectrograms and the images heard back, what the network looks at (Grad-CAM), "
-    "and the images that are lost: right when seen, wrong when heard."
+    "Pictures are squeezed whole into the size of the network. The published study cut out their middle, 44 % of "
+    "the time; what that costs is on the page about training. Networks whose weights are not at hand were not "
+    "measured, nor were colours: a sound carries brightness alone. The command also writes study.html, a page in "
+    "one file that has besides: the confusion matrices as tables, images with their sounds to play, their "
+    "spectrograms and the images heard back, what the network looks at (Grad-CAM), and the images that are lost: "
+    "right when seen, wrong when heard."
 )
 
 
