@@ -24,7 +24,7 @@ from sonikeras import chain, channels, models, pages, plots, studies
 from sonikeras.config import SonificationConfig, as_config, presets
 from sonikeras.experiments import Recipe, raised_in_pipeline
 from sonikeras.files import locked, write_bytes
-from sonikeras.findings import sounds
+from sonikeras.findings import evenly, sounds
 from sonikeras.images import to_gray
 from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
 from sonikeras.reports import Report
@@ -135,8 +135,7 @@ class Study:
         self._config = as_config(options.config)
         self._test: Examples = self._recipe.dataset("test", output=IMAGE, shuffle=False).examples
         sound = sounds(self._recipe, self._test)
-        measured = np.unique(np.linspace(0, len(self._test) - 1, MEASURED).round().astype(int))
-        self._sounds = [from_pcm16(sound(index)) for index in measured]
+        self._sounds = [from_pcm16(sound(index)) for index in evenly(len(self._test), MEASURED)]
         self._recipes: dict[str, dict[str, Any]] = {IMAGE: {"output": IMAGE}, CLEAN: {}}
         self._points: list[Point] = []
         self._not_fitting: list[str] = []

@@ -11,7 +11,7 @@ from keras import ops
 
 from sonikeras import mdct, pictures, spectrograms
 from sonikeras.config import SonificationConfig, as_config
-from sonikeras.engines import magnitudes_to_audio
+from sonikeras.engines import griffin_lim_settings, magnitudes_to_audio
 from sonikeras.griffin_lim import griffin_lim, random_phase, structured_phase
 from sonikeras.images import to_gray
 from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
@@ -153,8 +153,7 @@ def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) ->
         phase = structured_phase(magnitudes, fft_length=config.fft_length)
     else:
         phase = random_phase(config.frames, config.bins, seed=seed)
-    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
-    return griffin_lim(magnitudes, phase, **{name: getattr(config, name) for name in names})
+    return griffin_lim(magnitudes, phase, **griffin_lim_settings(config))
 
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:

@@ -112,12 +112,14 @@ def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: Sonificati
     """Compiled for the processor at hand, single precision. It runs without Python's lock, one sound a thread."""
     from sonikeras import kernels
 
-    return kernels.griffin_lim(magnitudes, initial_phase, **_settings(config))
+    settings = griffin_lim_settings(config)
+    del settings["rho"]  # of ADMM, which is not compiled
+    return kernels.griffin_lim(magnitudes, initial_phase, **settings)
 
 
 def _tensorflow(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
     """`sonikeras.griffin_lim.griffin_lim`, compiled with XLA."""
-    settings = _settings(config) | {"rho": config.rho}
+    settings = griffin_lim_settings(config)
     return np.array(_xla(tuple(settings.items()))(magnitudes.T, initial_phase.T))
 
 
@@ -155,8 +157,9 @@ def _mdct(magnitudes: np.ndarray) -> np.ndarray:
     return np.rint(audio, out=audio) / steps
 
 
-def _settings(config: SonificationConfig) -> dict[str, Any]:
-    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum")
+def griffin_lim_settings(config: SonificationConfig) -> dict[str, Any]:
+    """What `sonikeras.griffin_lim.griffin_lim` is told of a config."""
+    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
     return {name: getattr(config, name) for name in names}
 
 

@@ -175,7 +175,7 @@ class Findings:
 def _signal(run: Run) -> dict[str, float]:
     recipe, examples = run.cell.recipe, examples_of(run)
     sound = sounds(recipe, examples)
-    indices = np.unique(np.linspace(0, len(examples) - 1, SIGNAL_IMAGES).round().astype(int))
+    indices = evenly(len(examples), SIGNAL_IMAGES)
     kept = [signal_retention(examples.image(i), from_pcm16(sound(i)), recipe.config) for i in indices]
     names = [field.name for field in dataclasses.fields(kept[0])]
     return {name: float(np.median([getattr(each, name) for each in kept])) for name in names}
@@ -195,6 +195,11 @@ def examples_of(run: Run) -> Examples:
             f"Received: {len(there)} images, and a report on {len(run.report.labels)}, of {run.cell.name}"
         )
     return examples
+
+
+def evenly(total: int, count: int) -> np.ndarray:
+    """At most `count` indices below `total`, evenly spaced, so that examples in the order of classes are of all."""
+    return np.unique(np.linspace(0, total - 1, count).round().astype(int))
 
 
 def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:

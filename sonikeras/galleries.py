@@ -15,7 +15,7 @@ from sonikeras import chain, pages, plots, saliency
 from sonikeras.comparison import correctness
 from sonikeras.config import as_config
 from sonikeras.examples import Examples
-from sonikeras.findings import Findings, Run, examples_of, sounds
+from sonikeras.findings import Findings, Run, evenly, examples_of, sounds
 from sonikeras.pages import Block, Details, Gallery, Heading, Picture, Sound, Table, Text
 from sonikeras.reports import Report
 from sonikeras.retention import signal_retention
@@ -188,7 +188,7 @@ def _lost(findings: Findings) -> list[Block]:
             blocks.append(Text(f"Left out: {error}"))
             continue
         lost = np.flatnonzero(right[len(heard) :].all(axis=0) & ~right[: len(heard)].any(axis=0))
-        shown = lost[np.unique(np.linspace(0, len(lost) - 1, _LOST).round().astype(int))] if len(lost) else lost
+        shown = lost[evenly(len(lost), _LOST)] if len(lost) else lost
         some = f", {len(shown)} of which are shown" if len(shown) < len(lost) else ""
         blocks.append(Text(f"{len(lost)} of {right.shape[1]} images{some}."))
         run = next(run for run in findings.runs(config=config) if run.report is heard[0])

@@ -22,7 +22,7 @@ import numpy as np
 from sonikeras import mdct
 from sonikeras.cache import SoundCache
 from sonikeras.config import SonificationConfig
-from sonikeras.engines import resolve_engine
+from sonikeras.engines import griffin_lim_settings, resolve_engine
 from sonikeras.griffin_lim import griffin_lim, structured_phase
 from sonikeras.magnitudes import pixels_to_magnitudes
 from sonikeras.sources import Examples
@@ -355,7 +355,4 @@ def _random_phase(gray: Any, shape: Any, seed: int) -> Any:
 def _search(config: SonificationConfig) -> Callable[[Any, Any], Any]:
     import tensorflow as tf
 
-    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
-    return tf.function(
-        functools.partial(griffin_lim, **{name: getattr(config, name) for name in names}), jit_compile=True
-    )
+    return tf.function(functools.partial(griffin_lim, **griffin_lim_settings(config)), jit_compile=True)
