@@ -26,8 +26,14 @@ from sonikeras.griffin_lim import TINY, acceleration, overlapped_squares, padded
 
 _LANES = 32  # complex transforms side by side
 _ROW = 2 * _LANES  # frames side by side
-_FAST: Any = {"nogil": True, "fastmath": True, "error_model": "numpy", "boundscheck": False}
-
+# A process that compiles runs other code than one that loads what was kept, so rounding must not depend on the code: no
+# sum in another order, no product that is fused with a sum.
+_FAST: Any = {
+    "nogil": True,
+    "fastmath": {"nnan", "ninf", "nsz", "arcp", "afn"},
+    "error_model": "numpy",
+    "boundscheck": False,
+}
 _LOCK = threading.Lock()
 _ROW_U = np.uint64(_ROW)
 _IMAGINARY = np.uint64(_LANES)
@@ -207,17 +213,22 @@ def _quasi_newton(x, gradient, change, new, scale, overlap):  # type: ignore[no-
         i = np.uint64(j)
         new[i] = x[i] - new[i] * scale[i]
     sy, yy, sg, yg = 0.0, 0.0, 0.0, 0.0
-    for row in range(len(x) // _ROW):
-        a, b, c, d = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    rows = len(x) // _ROW
+    a, b, c, d = np.empty((4, _ROW), np.float32)
+    for first in range(0, rows, 32):  # few terms are added in single precision, and all in the same order
+        a[:], b[:], c[:], d[:] = 0, 0, 0, 0
+        for row in range(first, min(first + 32, rows)):
+            for j in range(_ROW):
+                lane = np.uint64(j)
+                i = np.uint64(row) * _ROW_U + lane
+                y = new[i] - gradient[i]
+                weighted_s, weighted_y = overlap[i] * change[i], overlap[i] * y
+                a[lane] += weighted_s * y
+                b[lane] += weighted_y * y
+                c[lane] += weighted_s * new[i]
+                d[lane] += weighted_y * new[i]
         for lane in range(_ROW):
-            i = np.uint64(row) * _ROW_U + np.uint64(lane)
-            y = new[i] - gradient[i]
-            weighted_s, weighted_y = overlap[i] * change[i], overlap[i] * y
-            a += weighted_s * y
-            b += weighted_y * y
-            c += weighted_s * new[i]
-            d += weighted_y * new[i]
-        sy, yy, sg, yg = sy + a, yy + b, sg + c, yg + d
+            sy, yy, sg, yg = sy + a[lane], yy + b[lane], sg + c[lane], yg + d[lane]
     if sy > 5e-5 * yy:
         rho = 1 / sy
         gamma = min(max(sy / yy, 0.3), 5.0)

@@ -71,7 +71,7 @@ def test_parity_with_librosa(photo, settings, engine):
     if engine == "numba" and config.fft_length & (config.fft_length - 1):
         engine = "auto"  # which is then another, of the same result
     magnitudes = magnitudes_of(photo, config)
-    for iterations, tolerance in ((1, 1e-6), (4, 3e-6), (32, 3e-4)):
+    for iterations, tolerance in ((1, 2e-6), (4, 3e-6), (32, 3e-4)):
         config = config.replace(iterations=iterations)
         reference = librosas(magnitudes, config, seed=5)
         audio = magnitudes_to_audio(magnitudes, config, rng=np.random.default_rng(5), engine=engine)
@@ -404,19 +404,24 @@ def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
     assert np.isfinite(retrieve(rows, rows, 0 * rows, window, *weights, 2, 1, False, 0.0, 0.0, 1.0)).all()
 
 
-def test_compiled_code_is_kept_on_disk(tmp_path):
-    script = (
-        "import numpy as np; from sonikeras import kernels; "
-        "kernels.griffin_lim(np.ones((5, 4), 'f4'), np.zeros((5, 4), 'f4'), frame_length=8, frame_step=4, "
-        "fft_length=8, "
-        "window='hann', algorithm='griffin_lim', iterations=1, momentum=0.0); "
-        "print(sum(kernels._compiled(8).stats.cache_hits.values()))"
-    )
+def test_compiled_code_is_kept_on_disk_and_gives_the_same_to_the_bit(tmp_path):
+    script = """
+import zlib
+import numpy as np
+from sonikeras import kernels
+rng = np.random.default_rng(0)
+magnitudes, phase = rng.rayleigh(size=(513, 80)).astype("float32"), rng.normal(size=(513, 80)).astype("float32")
+frame = dict(frame_length=1024, frame_step=512, fft_length=1024, window="hann")
+for algorithm in ("fast_griffin_lim", "lbfgs"):
+    audio = kernels.griffin_lim(magnitudes, phase, **frame, algorithm=algorithm, iterations=8, momentum=0.99)
+    print(zlib.crc32(audio.tobytes()))
+print(sum(kernels._compiled(1024).stats.cache_hits.values()))
+"""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    hits = [
+    (*compiled, none), (*kept, one) = [
         subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-        ).stdout
+        ).stdout.split()
         for _ in range(2)
     ]
-    assert [hit.strip() for hit in hits] == ["0", "1"]
+    assert compiled == kept and (none, one) == ("0", "1")
