@@ -61,6 +61,10 @@ def main() -> None:
         return
     directory = Path(options.out)
     directory.mkdir(parents=True, exist_ok=True)
+    if options.accelerator:
+        results = accelerator(options)
+        finish(results, accelerator_table(results), directory / "accelerator.md", options)
+        return
     names = [*SEARCHES, *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
     results: dict[str, Any] = {"cores": os.cpu_count(), "rounds": options.rounds}
     results["one core"] = run(options, "engines", cores=1)
@@ -80,13 +84,16 @@ def main() -> None:
     results["preparation"] = run(options, "preparation", cores=os.cpu_count())
     results["folder"] = run(options, "folder", cores=os.cpu_count())
     results["feeding"] = run(options, "feeding", cores=os.cpu_count())
-    text = tables(results)
-    print(text)
-    (directory / "benchmark.md").write_text(text)
     plot(results, directory / "speed_quality.png")
+    finish(results, tables(results), directory / "benchmark.md", options)
+
+
+def finish(results: dict[str, Any], text: str, path: Path, options: argparse.Namespace) -> None:
+    print(text)
+    path.write_text(text)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1))
-    print(f"\nTable and plot are in {directory}")
+    print(f"\nAll is in {path.parent}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,15 +102,22 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", metavar="PATH", help="write all figures to this file too")
     parser.add_argument("--rounds", type=int, default=5, help="how often each candidate takes its turn; default: 5")
     parser.add_argument("--smoke", action="store_true", help="a run of a minute or two through every step")
+    parser.add_argument(
+        "--accelerator",
+        action="store_true",
+        help="measure the device of Keras' backend, a GPU say, against librosa and this machine's processor instead; "
+        "with KERAS_BACKEND=jax or torch it needs no TensorFlow",
+    )
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     return parser
 
 
-def run(options: argparse.Namespace, *part: str, cores: int | None) -> Any:
-    """The result of a part, in a process that has so many cores."""
+def run(options: argparse.Namespace, *part: str, cores: int | None, **variables: str) -> Any:
+    """The result of a part, in a process that has so many cores and these variables of the environment."""
     print(f"measuring: {' '.join(part)}, {cores} core(s) ...", file=sys.stderr, flush=True)
     threads = {f"{name}_NUM_THREADS": str(cores) for name in ("OMP", "MKL", "OPENBLAS")}
-    environment = os.environ | threads | {"TF_CPP_MIN_LOG_LEVEL": "3", "SONIKERAS_BENCHMARK_CORES": str(cores)}
+    own = {"TF_CPP_MIN_LOG_LEVEL": "3", "SONIKERAS_BENCHMARK_CORES": str(cores)}
+    environment = os.environ | threads | own | variables
     arguments = ["--rounds", str(options.rounds), *(["--smoke"] if options.smoke else []), "--part", *part]
     result = subprocess.run([sys.executable, __file__, *arguments], env=environment, capture_output=True, text=True)
     if result.returncode:
@@ -558,6 +572,107 @@ def step(name: str, batch: str, batches: str, options: argparse.Namespace) -> di
     return {"image_size": size, "batch": count, "seconds": accumulated * float(np.median(seconds)), "MiB": peak}
 
 
+# An accelerator ------------------------------------------------------------------------------------------------------
+
+ONLY_PROCESSOR = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+
+
+def accelerator(options: argparse.Namespace) -> dict[str, Any]:
+    """The same work on the device that Keras' backend takes, on the processor alone, and by librosa on one core."""
+    with tempfile.TemporaryDirectory() as directory:
+        files = [f"{directory}/{name}.npz" for name in ("device", "processor")]
+        librosa = run(options, "librosa-search", cores=1)
+        device = run(options, "device", files[0], cores=os.cpu_count())
+        processor = run(options, "device", files[1], cores=os.cpu_count(), **ONLY_PROCESSOR)
+        here, there = (np.load(file) for file in files)
+        errors = {name: float(np.linalg.norm(here[name] - there[name]) / np.linalg.norm(there[name])) for name in here}
+    return {"librosa": librosa, "device": device, "processor": processor, "differences": errors}
+
+
+def librosa_search(options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of librosa for a sound of the study's search, and how near it comes."""
+    import sonikeras
+    from sonikeras.engines import magnitudes_to_audio
+    from sonikeras.magnitudes import image_to_magnitudes
+
+    config = sonikeras.SonificationConfig.preset("study")
+    magnitudes = [image_to_magnitudes(image) for image in images(2 if options.smoke else 8)]
+
+    def search() -> list[np.ndarray]:
+        rng = np.random.default_rng(0)
+        return [magnitudes_to_audio(x, config, rng=rng, engine="librosa") for x in magnitudes]
+
+    seconds = turns({"search": search}, options.rounds)["search"]
+    return {"a sound": float(np.median(seconds)) / len(magnitudes), "convergence": convergence(search(), magnitudes)}
+
+
+def device(path: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds on the device of Keras' backend, results copied back included, and what was computed for comparison."""
+    import keras
+
+    from sonikeras import layers, models
+    from sonikeras.magnitudes import image_to_magnitudes
+
+    pictures = images(2 if options.smoke else 16)
+    count = 4 if options.smoke else 256
+    batch = np.stack([pictures[i % len(pictures)] for i in range(count)]).astype(np.float32)
+    magnitudes = np.stack([image_to_magnitudes(image).T for image in pictures])
+    many = np.stack([magnitudes[i % len(pictures)] for i in range(count)])
+
+    def model(shape: tuple[int, ...], *chain: keras.Layer) -> Callable[[np.ndarray], np.ndarray]:
+        return keras.Sequential([keras.Input(shape), *chain]).predict_on_batch
+
+    search, matched = (
+        model(magnitudes.shape[1:], layers.GriffinLim(algorithm=algorithm, iterations=iterations))
+        for algorithm, iterations in (("fast_griffin_lim", 32), ("accelerated_griffin_lim", 14))
+    )
+    draw = model(batch.shape[1:], layers.ImageToAudio("study"), layers.AudioToPicture("study", (224, 224)))
+    classifier = models.classifier("efficientnet_b0", 10, weights=None, freeze=True, batch_norm="training")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8), loss)
+    shown, labels = draw(batch[:32]), np.arange(min(count, 32)) % 10
+    work: dict[str, tuple[int, Callable[[], Any]]] = {
+        "Griffin-Lim, study": (count, lambda: search(many)),
+        "Griffin-Lim, matched": (count, lambda: matched(many)),
+        "image to picture": (count, lambda: draw(batch)),
+        "training step": (len(shown), lambda: classifier.train_on_batch(shown, labels)),
+    }
+    seconds = turns({name: function for name, (_, function) in work.items()}, options.rounds)
+    audio = search(magnitudes)
+    levels = model(audio.shape[1:], layers.Spectrogram())(audio)
+    # Of many rounds the last digits of two devices lead to different sounds that are as good.
+    few = model(magnitudes.shape[1:], layers.GriffinLim(iterations=4))(magnitudes)
+    np.savez(path, **{"Griffin-Lim, 4 iterations": few, "Spectrogram": levels})
+    return {
+        "name": device_name(),
+        "batch": count,
+        "seconds": {name: float(np.median(seconds[name])) / examples for name, (examples, _) in work.items()},
+        "convergence": {
+            name: convergence(list(function(magnitudes)), [x.T for x in magnitudes])
+            for name, function in (("Griffin-Lim, study", search), ("Griffin-Lim, matched", matched))
+        },
+    }
+
+
+def device_name() -> str:
+    """What computes, by its maker's name where there is one."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return f"jax, {jax.devices()[0].device_kind}"
+    if backend == "torch":
+        import torch
+
+        return f"torch, {torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu'}"
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return f"tensorflow, {tf.config.experimental.get_device_details(gpus[0])['device_name'] if gpus else 'cpu'}"
+
+
 PARTS: dict[str, Callable[..., Any]] = {
     "engines": engines,
     "memory": memory,
@@ -569,6 +684,8 @@ PARTS: dict[str, Callable[..., Any]] = {
     "preparation": preparation,
     "folder": folder,
     "feeding": feeding,
+    "librosa-search": librosa_search,
+    "device": device,
 }
 
 # The report ----------------------------------------------------------------------------------------------------------
@@ -633,6 +750,40 @@ def tables(results: dict[str, Any]) -> str:
         table(["", ""], [[name, f"{value:.4g}"] for name, value in results["folder"].items()]),
         f"\n### Share of a training epoch that waits for data, {count} cores\n",
         table(["", "share"], [[name, f"{value:.3f}"] for name, value in results["feeding"].items()]),
+    ]
+    return "\n".join(parts)
+
+
+def accelerator_table(results: dict[str, Any]) -> str:
+    """What the accelerator does, as Markdown."""
+    device, processor, librosa = results["device"], results["processor"], results["librosa"]
+    rows = []
+    for name, seconds in device["seconds"].items():
+        searches = name in device["convergence"]
+        rows.append(
+            [
+                name,
+                f"{1e3 * seconds:.2f}",
+                f"{1e3 * processor['seconds'][name]:.2f}",
+                f"{processor['seconds'][name] / seconds:.1f}",
+                f"{librosa['a sound'] / seconds:.0f}" if searches else "–",
+                f"{device['convergence'][name]:.1f}" if searches else "–",
+            ]
+        )
+    head = [
+        "an example of it",
+        f"{device['name']}, ms",
+        f"{processor['name']}, ms",
+        "x processor",
+        "x librosa",
+        "SC dB",
+    ]
+    same = [[name, f"{error:.1e}"] for name, error in results["differences"].items()]
+    parts = [
+        f"\n### An accelerator, batches of {device['batch']}, {os.cpu_count()} cores beside it\n",
+        table(head, rows),
+        f"\nlibrosa on one core: {1e3 * librosa['a sound']:.0f} ms a sound, {librosa['convergence']:.1f} dB.\n",
+        table(["device and processor", "relative difference"], same),
     ]
     return "\n".join(parts)
 
