@@ -30,7 +30,8 @@ class Augment:
             pictures show it only where the config has `reference="absolute"`. Defaults to 0.
         flip: Boolean, whether half of the pictures are mirrored: their sound runs backwards. Defaults to `False`.
         shift: Float in 0..1, the largest move along each axis of the picture, as a share of it. Defaults to 0.
-        zoom: Float in 0..1, the largest zoom in and out along each axis, as a share of it. Defaults to 0.
+        zoom: Float of at least 0 and below 1, the largest zoom in and out along each axis, as a share of it. Defaults
+            to 0.
         time_mask: Float in 0..1, the largest stretch of time that is silenced (black), as a share. Defaults to 0.
         frequency_mask: Float in 0..1, the same of frequencies. Defaults to 0.
 
@@ -57,8 +58,9 @@ class Augment:
     frequency_mask: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("roll", "shift", "zoom", "time_mask", "frequency_mask"):
+        for name in ("roll", "shift", "time_mask", "frequency_mask"):
             check_number(name, getattr(self, name), "a number in 0..1", lambda x: 0 <= x <= 1)
+        check_number("zoom", self.zoom, "a number of at least 0 and below 1", lambda x: 0 <= x < 1)
         check_number("gain", self.gain, "a finite number of at least 0", lambda x: x >= 0)
         if not isinstance(self.flip, bool):
             raise ValueError(f"`flip` must be a boolean. Received: flip={self.flip!r}")

@@ -264,7 +264,11 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
 
 def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> None:
     """Raises a `ValueError` unless a frame is at least as long as a step, and a transform as long as a frame."""
-    if not 1 <= frame_step <= frame_length <= (fft_length or frame_length):
+    check_integer("frame_length", frame_length, minimum=1)
+    check_integer("frame_step", frame_step, minimum=1)
+    if fft_length is not None:
+        check_integer("fft_length", fft_length, minimum=1)
+    if not frame_step <= frame_length <= (fft_length or frame_length):
         raise ValueError(
             "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
             f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"

@@ -78,8 +78,12 @@ def griffin_lim(
         "fft_length": fft_length,
         "window": window,
     }
-    magnitudes = ops.cast(magnitudes, "float32")
     initial_phase = ops.cast(initial_phase, "float32")
+    # Squares must stay within single precision, so magnitudes are brought near 1: by a power of two, which is exact.
+    magnitudes = ops.cast(magnitudes, "float32")
+    loudest = ops.stop_gradient(ops.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0))
+    scale = ops.where(loudest > 0, ops.power(2.0, ops.floor(ops.log2(loudest))), 1.0)
+    magnitudes = magnitudes / scale
 
     def forward(audio: Any) -> tuple[Any, Any]:
         return stft(audio, **frame)
@@ -96,11 +100,13 @@ def griffin_lim(
 
     start = magnitudes * ops.cos(initial_phase), magnitudes * ops.sin(initial_phase)
     if algorithm == "admm":
-        return _admm(start, forward, inverse, impose, iterations, rho)
-    if algorithm == "lbfgs":
+        audio = _admm(start, forward, inverse, impose, iterations, rho)
+    elif algorithm == "lbfgs":
         weight = ops.convert_to_tensor(overlapped_squares(ops.shape(magnitudes)[-2], **frame))
-        return _lbfgs(inverse(*start), project, weight, iterations)
-    return _accelerated(inverse(*start), project, iterations, *acceleration(algorithm, momentum))
+        audio = _lbfgs(inverse(*start), project, weight, iterations)
+    else:
+        audio = _accelerated(inverse(*start), project, iterations, *acceleration(algorithm, momentum))
+    return audio * scale[..., 0]
 
 
 def acceleration(algorithm: str, momentum: float) -> tuple[float, float, float]:

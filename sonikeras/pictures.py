@@ -64,8 +64,9 @@ def draw(
         cells, channels = _floor(cells, gradient), np.ones((1, 3), np.float32)
     else:  # along one axis, over which TensorFlow is quicker than over many
         cells = ops.reshape(cells, (-1, 1))
-        index = ops.cast(cells[:, 0], "int32")
-        colored = ops.take(table, index, axis=0)
+        number = cells == cells  # what is not has no place in the table, and would end the whole batch
+        index = ops.cast(ops.where(number, cells, 0.0)[:, 0], "int32")
+        colored = ops.where(number, ops.take(table, index, axis=0), np.float32(np.nan))
         if gradient:
             slopes = np.diff(table, axis=0, append=table[-1:])
             colored = colored + _gradient_of(cells) * ops.take(slopes, index, axis=0)

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from keras import backend
 
 from sonikeras.operations import operations
 
@@ -36,7 +37,7 @@ def stft(
     """The short-time Fourier transform, as `librosa.stft` with zeros beyond the ends.
 
     Args:
-        audio: float tensor `[..., samples]`.
+        audio: float32 or float64 tensor `[..., samples]`, of which the result has the precision.
         frame_length: Integer, length of the window in samples.
         frame_step: Integer, samples from one frame to the next.
         fft_length: Integer of at least `frame_length`, size of the transform; the window is centred in it.
@@ -64,6 +65,7 @@ def stft(
     """
     ops = operations(audio)
     values = analysis_window(window, frame_length, periodic=periodic, scaling=scaling)
+    values = values.astype(backend.standardize_dtype(audio.dtype))
     before = after = fft_length // 2 if center and padding is None else 0
     if padding is not None:
         after = fft_length - frame_length  # what the transform reads and the window does not
@@ -96,7 +98,12 @@ def phase(real: Any, imaginary: Any) -> Any:
     """The angle in radians, with a gradient of 0 instead of NaN where there is silence."""
     ops = operations(real)
     silent = (real == 0) & (imaginary == 0)
-    return ops.arctan2(imaginary, ops.where(silent, 1.0, real))
+    return ops.arctan2(ops.where(silent, 0.0, imaginary), ops.where(silent, 1.0, real))
+
+
+def floor(x: Any, lowest: Any) -> Any:
+    """`x` raised to `lowest`, in its own precision: on torch `keras.ops.maximum` makes float32 of float64."""
+    return operations(x).where(x < lowest, lowest, x)
 
 
 def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "max", top_db: float | None = 80) -> Any:
@@ -114,10 +121,10 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
         float tensor of the same shape. Of silence all levels are equal.
     """
     ops = operations(power)
-    db = 10 * ops.log10(ops.maximum(power, _AMIN**2))
+    db = 10 * ops.log10(floor(power, _AMIN**2))
     loudest = ops.max(db, axis=axis, keepdims=True)
     if top_db is not None:  # of levels and not of powers, whose ratio has no place in a half-precision constant
-        db = ops.maximum(db, loudest - top_db)
+        db = floor(db, loudest - top_db)
     return db - (loudest if isinstance(reference, str) else 20 * math.log10(max(reference, _AMIN)))
 
 
@@ -182,7 +189,7 @@ def _filter_bank(
 
 @functools.cache
 def analysis_window(window: Window, length: int, *, periodic: bool = True, scaling: str | None = None) -> np.ndarray:
-    """A window that `scipy.signal.get_window` knows, scaled as `stft` says: float32 `[length]`."""
+    """A window that `scipy.signal.get_window` knows, scaled as `stft` says: float64 `[length]`."""
     from scipy.signal import get_window
 
     values = get_window(window, length, fftbins=periodic)
@@ -190,9 +197,9 @@ def analysis_window(window: Window, length: int, *, periodic: bool = True, scali
         values = values / np.sqrt(np.sum(np.square(values)))
     elif scaling == "spectrum":
         values = values / np.sum(np.abs(values))
-    return values.astype(np.float32)
+    return values
 
 
 def periodic_window(window: Window, length: int) -> np.ndarray:
     """The window as it is, for spectral analysis: float32 `[length]`."""
-    return analysis_window(window, length)
+    return analysis_window(window, length).astype(np.float32)

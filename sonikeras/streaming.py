@@ -23,7 +23,8 @@ class SpectrogramStream:
             `top_db=None`, or another output than dB. `padding` must not be `"same"`.
 
     Raises:
-        ValueError: The layer's levels depend on the whole sound, or a block is not of the shape of those before.
+        ValueError: The layer is another, its levels depend on the whole sound, or a block has not the shape of those
+            before it.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -37,22 +38,21 @@ class SpectrogramStream:
     """
 
     def __init__(self, layer: Spectrogram) -> None:
-        config = layer.get_config()
-        levels = config["mode"] is None and config["scale"] == "db"
-        if levels and (config["reference"] == "max" or config["top_db"] is not None):
+        if not isinstance(layer, Spectrogram):
+            raise ValueError(f"`layer` must be a `sonikeras.layers.Spectrogram`. Received: layer={layer!r}")
+        if layer.mode is None and layer.scale == "db" and (layer.reference == "max" or layer.top_db is not None):
             raise ValueError(
                 "Levels must not depend on the whole sound: `reference` must be a float and `top_db` None. "
-                f"Received: reference={config['reference']!r}, top_db={config['top_db']!r}"
+                f"Received: reference={layer.reference!r}, top_db={layer.top_db!r}"
             )
-        if config["padding"] == "same":
+        if layer.padding == "same":
             raise ValueError("`padding` must be None or 'valid' in a stream. Received: padding='same'")
-        self._fft_length = config["fft_length"] or config["frame_length"]
-        self._step = config["frame_step"]
-        self._length = config["frame_length"] if config["padding"] == "valid" else self._fft_length
-        self._half = self._fft_length // 2 if config["center"] and config["padding"] is None else 0
-        self._axis = -1 if config["data_format"] == "channels_first" else 1
-        self._layer = Spectrogram.from_config(config | {"center": False})
+        self._length = layer.frame_length if layer.padding == "valid" else layer._fft_length
+        self._half = layer._fft_length // 2 if layer.center and layer.padding is None else 0
+        self._step = layer._frame_step
+        self._layer = type(layer).from_config(layer.get_config() | {"center": False})
         self._kept: np.ndarray | None = None
+        self._received = 0
 
     @property
     def latency(self) -> int:
@@ -66,36 +66,53 @@ class SpectrogramStream:
             block: Array of the layer's input shape, of any number of samples.
 
         Returns:
-            float32 array of the layer's output shape: the frames that are complete now, maybe none.
+            Array of the layer's output shape and type: the frames that are complete now, maybe none.
         """
-        block = np.asarray(block, np.float32)
+        block = np.asarray(block, "float64" if self._layer.compute_dtype == "float64" else "float32")
+        if block.ndim not in (2, 3):
+            raise ValueError(
+                "A block must have the layer's input shape, [batch, samples] or one with channels. "
+                f"Received: shape={block.shape}"
+            )
+        axis = self._axis(block)
         if self._kept is None:
-            self._kept = self._silence(block.shape)
+            self._kept = self._silence(block)
+        elif np.delete(self._kept.shape, axis).tolist() != np.delete(block.shape, axis).tolist():
+            raise ValueError(
+                "A block must have the shape of those before it, but for its samples. "
+                f"Received: shape={block.shape} where {axis=} are the samples, after shape={self._kept.shape}"
+            )
+        self._received += block.shape[axis]
         return self._frames(block)
 
     def finish(self) -> np.ndarray:
         """The frames at the end, with zeros beyond it where frames are centred. The next block begins a new sound."""
-        if self._kept is None:
-            raise ValueError("`push` must be called before `finish`. Received: no block")
-        frames = self._frames(self._silence(self._kept.shape))
-        self._kept = None
+        if self._kept is None or not self._received:
+            raise ValueError("`push` must be called with samples before `finish`. Received: no samples")
+        frames = self._frames(self._silence(self._kept))
+        self._kept, self._received = None, 0
         return frames
 
-    def _silence(self, shape: tuple[int, ...]) -> np.ndarray:
-        sizes = list(shape)
-        sizes[self._axis] = self._half
-        return np.zeros(sizes, np.float32)
+    def _axis(self, block: np.ndarray) -> int:
+        """Which axis are the samples."""
+        return block.ndim - 1 if self._layer.data_format == "channels_first" else 1
+
+    def _silence(self, block: np.ndarray) -> np.ndarray:
+        """Zeros beyond an end, for blocks like this one."""
+        sizes = list(block.shape)
+        sizes[self._axis(block)] = self._half
+        return np.zeros(sizes, block.dtype)
 
     def _frames(self, block: np.ndarray) -> np.ndarray:
         """The frames that are complete with a block, whose samples are then no longer kept but for the next frame's."""
-        axis = self._axis % block.ndim
+        axis = self._axis(block)
         samples = np.concatenate([self._kept, block], axis=axis)
         count = max(0, 1 + (samples.shape[axis] - self._length) // self._step)
         self._kept = samples[(slice(None),) * axis + (slice(count * self._step, None),)]
         if count:
             return ops.convert_to_numpy(self._layer(samples))
-        shape = list(samples.shape)
-        shape[axis] = self._length
-        frames = list(self._layer.compute_output_shape(tuple(shape)))
-        frames[2 if self._axis == -1 and block.ndim == 3 else 1] = 0
-        return np.zeros(frames, np.float32)
+        sizes = list(samples.shape)
+        sizes[axis] = self._length
+        frames = list(self._layer.compute_output_shape(tuple(sizes)))
+        frames[axis] = 0  # frames are where the samples were
+        return ops.convert_to_numpy(ops.zeros(frames, self._layer.compute_dtype))

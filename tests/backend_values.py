@@ -24,6 +24,11 @@ def values(audio, images, coefficients, magnitudes, phase, db):
         "spectrogram_image_resized": layers.SpectrogramImage((64, 48), "gray", drawing="resize")(db),
         "batch_normalization": layers.TorchBatchNormalization()(coefficients, training=True),
     }
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)  # without it JAX has no double precision
+    result["spectrogram_double"] = layers.Spectrogram(top_db=None, dtype="float64")(audio.astype("float64"))
     result = {name: keras.ops.convert_to_numpy(value) for name, value in result.items()}
     if importlib.util.find_spec("tensorflow"):
         for name, arguments in _DATA_SETS.items():

@@ -7,7 +7,15 @@ import pytest
 import tensorflow as tf
 
 import sonikeras
-from sonikeras.layers import MDCT, GriffinLim, ImageToMagnitude, InverseMDCT, Spectrogram, SpectrogramImage
+from sonikeras.layers import (
+    MDCT,
+    AudioToPicture,
+    GriffinLim,
+    ImageToMagnitude,
+    InverseMDCT,
+    Spectrogram,
+    SpectrogramImage,
+)
 from sonikeras.magnitudes import image_to_magnitudes
 
 AUDIO = np.random.default_rng(0).normal(size=(3, 9001)).astype(np.float32) * np.float32([[1], [0.1], [0.001]])
@@ -165,16 +173,27 @@ def test_channels_share_their_examples_reference():
     ("make", "message"),
     [
         (lambda: Spectrogram(512, 513), "`frame_step` <= `frame_length` <= `fft_length` must hold.*Received"),
-        (lambda: Spectrogram(512, 0), "must hold. Received: frame_step=0"),
+        (lambda: Spectrogram(512, 0), "must be an integer of at least 1. Received: frame_step=0"),
         (lambda: Spectrogram(512, 128, 256), "must hold. Received.*fft_length=256"),
         (
             lambda: Spectrogram(window="flattest"),
             r"Unknown `window`. Allowed values: \['hann'.*Received: window='flattest'",
         ),
         (lambda: Spectrogram(scale="log"), "Unknown `scale`. Allowed values.*Received: scale='log'"),
-        (lambda: Spectrogram(reference="min"), '`reference` must be "max" or a float above 0. Received'),
-        (lambda: Spectrogram(reference=-1), '`reference` must be "max" or a float above 0. Received'),
-        (lambda: Spectrogram(top_db=0), "`top_db` must be None or a float above 0. Received: top_db=0"),
+        (lambda: Spectrogram(reference="min"), '`reference` must be "max" or a finite number above 0. Received'),
+        (lambda: Spectrogram(reference=-1), '`reference` must be "max" or a finite number above 0. Received'),
+        (lambda: Spectrogram(top_db=0), "`top_db` must be None or a finite number above 0. Received: top_db=0"),
+        (
+            lambda: Spectrogram(top_db=float("nan")),
+            "`top_db` must be None or a finite number above 0. Received: top_db=nan",
+        ),
+        (lambda: Spectrogram(256.0), "`frame_length` must be an integer of at least 1. Received: frame_length=256.0"),
+        (lambda: Spectrogram(fft_length=0), "`fft_length` must be an integer of at least 1. Received: fft_length=0"),
+        (lambda: Spectrogram(center="no"), "Unknown `center`. Allowed values.*Received: center='no'"),
+        (
+            lambda: SpectrogramImage(None),
+            "`image_size` must be a positive integer or a pair.*Received: image_size=None",
+        ),
         (lambda: SpectrogramImage(0), "`image_size` must be a positive integer or a pair.*Received: image_size=0"),
         (lambda: SpectrogramImage((1, 2, 3)), "`image_size` must be a positive integer or a pair.*Received"),
         (lambda: SpectrogramImage(8, scale="power"), "Unknown `scale`. Allowed values.*Received: scale='power'"),
@@ -182,16 +201,21 @@ def test_channels_share_their_examples_reference():
         (lambda: SpectrogramImage(8, "rainbows"), "Unknown `colormap`. Allowed values.*Received: colormap='rainbows'"),
         (lambda: Spectrogram()(AUDIO[0]), r"must have the shape \[batch, samples\].*Received: shape=\(9001,\)"),
         (lambda: Spectrogram()(AUDIO[None, None]), r"must have the shape \[batch, samples\].*Received"),
+        (lambda: Spectrogram()(AUDIO + 1j), "must be real. Received: dtype="),
+        (lambda: SpectrogramImage(8)(keras.Input((None, 33))), "frames and bins known. Received"),
         (lambda: SpectrogramImage(8)(AUDIO), r"must have the shape \[batch, frames, bins\].*Received"),
         (lambda: Spectrogram(512, center=False)(AUDIO[:, :100]), "at least one frame.*Received: 100 samples"),
-        (lambda: ImageToMagnitude(0), "`frames` must be a positive integer. Received: frames=0"),
-        (lambda: ImageToMagnitude(bins=2.5), "`bins` must be a positive integer. Received: bins=2.5"),
+        (lambda: ImageToMagnitude(0), "`frames` must be an integer of at least 1. Received: frames=0"),
+        (lambda: ImageToMagnitude(bins=2.5), "`bins` must be an integer of at least 1. Received: bins=2.5"),
         (lambda: ImageToMagnitude(interpolation="cubic"), "Unknown `interpolation`. Allowed values.*'cubic'"),
         (lambda: ImageToMagnitude(reference=0.5), "Unknown `reference`. Allowed values.*Received: reference=0.5"),
-        (lambda: ImageToMagnitude(top_db=-1), "`top_db` must be a float above 0. Received: top_db=-1"),
+        (lambda: ImageToMagnitude(top_db=-1), "`top_db` must be a finite number above 0. Received: top_db=-1"),
         (lambda: ImageToMagnitude()(IMAGES[0, 0]), r"must have the shape \[batch, height, width\].*Received: shape"),
         (lambda: ImageToMagnitude()(IMAGES[..., :2]), r"must have the shape.*Received: shape=\(3, 90, 70, 2\)"),
         (lambda: ImageToMagnitude()(IMAGES[:, :0]), r"must have the shape.*Received: shape=\(3, 0, 70, 3\)"),
+        (lambda: AudioToPicture("lossless")(keras.Input((1023,))), "samples known and at least 1024. Received"),
+        (lambda: AudioToPicture("study")(keras.Input((None,))), "samples known and at least 1. Received"),
+        (lambda: AudioToPicture("study", (300, 300), shorter_side=64), "`shorter_side` must leave a picture.*Received"),
         (lambda: MDCT(511), "`frame_step` must be an even integer of at least 2. Received: frame_step=511"),
         (lambda: MDCT()(AUDIO[0]), r"must have the shape \[batch, samples\]. Received: shape=\(9001,\)"),
         (lambda: MDCT()(AUDIO[:, :1023]), "at least one frame.*Received: 1023 samples, frame_step=512"),

@@ -13,6 +13,16 @@ AUDIO = np.random.default_rng(0).normal(size=(2, 5000, 2)).astype(np.float32)
 MONO = np.ascontiguousarray(AUDIO[..., 0])
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_config_of_keras_layer_is_taken(data_format):
+    theirs = keras.layers.STFTSpectrogram(frame_length=128, trainable=False, data_format=data_format)
+    ours = Spectrogram.from_config(theirs.get_config())
+    audio = AUDIO if data_format == "channels_last" else AUDIO.swapaxes(1, 2)
+    expected = np.asarray(theirs(audio))
+    assert ours.compute_output_shape(audio.shape) == expected.shape
+    np.testing.assert_allclose(np.asarray(ours(audio)), expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize("scaling", [None, "density", "spectrum"])
 @pytest.mark.parametrize("mode", ["log", "magnitude", "psd", "real", "imag", "angle", "stft"])
@@ -49,6 +59,14 @@ def test_mel_levels_are_librosas(top_db):
         np.testing.assert_allclose(db.T, librosa.power_to_db(mel, ref=np.max, top_db=top_db), atol=1e-4)
 
 
+def test_double_precision_is_librosas():
+    audio = np.random.default_rng(1).normal(size=(1, 5000))
+    db = np.asarray(Spectrogram(512, 128, top_db=None, dtype="float64")(audio))[0].T
+    assert db.dtype == np.float64
+    expected = librosa.amplitude_to_db(np.abs(librosa.stft(audio[0], n_fft=512)), ref=np.max, top_db=None)
+    np.testing.assert_allclose(db, expected, atol=1e-9)
+
+
 def test_bands_of_a_tone_are_at_its_pitch():
     seconds = np.arange(22050) / 22050
     octaves = {"frequency_scale": "log", "num_bins": 85, "min_freq": 32.703, "max_freq": 32.703 * 2**7}
@@ -59,7 +77,7 @@ def test_bands_of_a_tone_are_at_its_pitch():
     np.testing.assert_allclose(bank.sum(axis=0), 1, rtol=1e-5)  # also where bands are narrower than bins
 
 
-@pytest.mark.parametrize("window", ["flattop", ("kaiser", 14.0), "nuttall", "hann"])
+@pytest.mark.parametrize("window", ["flattop", ("dpss", 10.0), ("general_cosine", (0.5, 0.3, 0.2)), "nuttall", "hann"])
 def test_any_window_and_it_is_kept_in_files(window, tmp_path):
     model = keras.Sequential([keras.Input((5000,)), Spectrogram(512, 128, window=window, scale="amplitude")])
     expected = np.abs(librosa.stft(MONO, n_fft=512, hop_length=128, window=window)).swapaxes(1, 2)
@@ -101,7 +119,7 @@ def test_levels_do_not_depend_on_neighbours_and_top_db_not_on_the_reference():
         ({"frequency_scale": "log", "min_freq": 0}, "must hold.*0 < `min_freq`. Received: min_freq=0"),
         ({"sampling_rate": 0}, "`sampling_rate` must be a finite number above 0. Received"),
         ({"window": "round"}, r"Unknown `window`. Allowed values: \['hann'.*Received: window='round'"),
-        ({"window": 3}, "Unknown `window`.*a tuple of a name and parameters. Received: window=3"),
+        ({"window": 3}, "Unknown `window`.*a tuple of a name and parameters, or None. Received: window=3"),
         ({"window": ("kaiser",)}, r"Unknown `window`.*Received: window=\('kaiser',\)"),
     ],
 )

@@ -55,6 +55,31 @@ def test_levels_that_need_the_whole_sound_are_refused(arguments, message):
         SpectrogramStream(Spectrogram(256, 64, **arguments))
 
 
-def test_no_block_no_end():
-    with pytest.raises(ValueError, match="`push` must be called before `finish`"):
-        SpectrogramStream(Spectrogram(256, 64, scale="power")).finish()
+def test_no_sound_no_end():
+    stream = SpectrogramStream(Spectrogram(256, 64, scale="power"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="`push` must be called with samples before `finish`"):
+            stream.finish()
+        assert stream.push(AUDIO[:, :0]).shape == (2, 0, 129)
+
+
+@pytest.mark.parametrize("block", [AUDIO[0], AUDIO[:1], AUDIO[..., None]], ids=["rank 1", "batch", "rank 3"])
+def test_blocks_of_another_shape_are_refused(block):
+    stream = SpectrogramStream(Spectrogram(256, 64, scale="power"))
+    stream.push(AUDIO)
+    with pytest.raises(ValueError, match="A block must have the .* Received: shape="):
+        stream.push(block)
+
+
+def test_only_spectrogram_layers_have_streams():
+    with pytest.raises(ValueError, match="`layer` must be a `sonikeras.layers.Spectrogram`. Received: layer='mel'"):
+        SpectrogramStream("mel")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+def test_precision_is_the_layers(dtype):
+    layer = Spectrogram(256, 64, reference=1.0, top_db=None, dtype=dtype)
+    stream, audio = SpectrogramStream(layer), AUDIO.astype("float64")
+    parts = [stream.push(audio[:, :100]), stream.push(audio[:, 100:]), stream.finish()]
+    assert {str(part.dtype) for part in parts} == {layer.compute_dtype}
+    np.testing.assert_allclose(np.concatenate(parts, axis=1), ops.convert_to_numpy(layer(audio)), rtol=1e-12)

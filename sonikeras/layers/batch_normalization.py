@@ -31,7 +31,7 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
         That of `inputs`.
 
     Raises:
-        ValueError: `renorm` or `synchronized` is asked for.
+        ValueError: `renorm` or `synchronized` is asked for, or the input has a mask.
 
     Reference:
         [`torch.nn.BatchNorm2d`](https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html)

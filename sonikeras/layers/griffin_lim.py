@@ -45,7 +45,8 @@ class GriffinLim(keras.layers.Layer):
 
     Call arguments:
         inputs: The magnitudes, not negative.
-        initial_phase: float tensor of the shape of `inputs` in radians, to start from instead. Defaults to `None`.
+        initial_phase: float tensor of the shape of `inputs`, or `[frames, bins]` for all examples, in radians: to start
+            from instead. Defaults to `None`.
 
     Input shape:
         float tensor `[batch, ..., frames, bins]`, at least two frames, `bins = fft_length // 2 + 1`.
@@ -136,9 +137,9 @@ class GriffinLim(keras.layers.Layer):
                 "The input of `GriffinLim` must have the shape [batch, ..., frames, fft_length // 2 + 1] = "
                 f"[batch, ..., frames, {bins}] with at least 2 frames. Received: shape={inputs_shape}"
             )
-        if initial_phase_shape is not None and tuple(initial_phase_shape[-2:]) != tuple(inputs_shape[-2:]):
+        if initial_phase_shape is not None and not _fits(initial_phase_shape, inputs_shape):
             raise ValueError(
-                "`initial_phase` must have the frames and bins of the input. "
+                "`initial_phase` must have the shape of the input, or its frames and bins alone. "
                 f"Received: shape={initial_phase_shape}, shape of the input={inputs_shape}"
             )
         *batch, frames, _ = inputs_shape
@@ -150,3 +151,9 @@ class GriffinLim(keras.layers.Layer):
             "initial_phase", "seed",
         )  # fmt: skip
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def _fits(phase: tuple[int | None, ...], inputs: tuple[int | None, ...]) -> bool:
+    """Whether the sizes that are known are the same, of all axes or of the last two."""
+    same = all(p is None or q is None or p == q for p, q in zip(phase[::-1], inputs[::-1], strict=False))
+    return len(phase) in (2, len(inputs)) and same

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, check_choice
+from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, check_choice, check_integer, check_number
 from sonikeras.magnitudes import pixels_to_magnitudes
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, green and blue
@@ -59,13 +59,11 @@ class ImageToMagnitude(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        for name, value in (("frames", frames), ("bins", bins)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        check_integer("frames", frames, minimum=1)
+        check_integer("bins", bins, minimum=1)
         check_choice("interpolation", interpolation, IMAGE_INTERPOLATIONS)
         check_choice("reference", reference, REFERENCES)
-        if not top_db > 0:
-            raise ValueError(f"`top_db` must be a float above 0. Received: top_db={top_db!r}")
+        check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
         self.frames = frames
         self.bins = bins
         self.interpolation = interpolation

@@ -11,7 +11,7 @@ from keras import ops
 from sonikeras import chain
 from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
-from sonikeras.pictures import INTERPOLATIONS, colors
+from sonikeras.pictures import INTERPOLATIONS, colors, crop_box
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
@@ -129,6 +129,8 @@ class AudioToPicture(keras.layers.Layer):
                     f"`image_size` must be a pair (height, width) of positive integers. Received: {image_size=!r}"
                 )
             image_size = sides
+        if image_size is not None:
+            crop_box(self.config.picture_size, image_size=image_size, shorter_side=shorter_side)
         self.image_size = image_size
         self.shorter_side = shorter_side
         self.interpolation = interpolation
@@ -146,10 +148,11 @@ class AudioToPicture(keras.layers.Layer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        if len(input_shape) != 2 or input_shape[1] is None:
+        needed = 2 * self.config.analysis_frame_step if self.config.analysis_transform == "mdct" else 1
+        if len(input_shape) != 2 or input_shape[1] is None or input_shape[1] < needed:
             raise ValueError(
-                "The input of `AudioToPicture` must have the shape [batch, samples] with samples known. "
-                f"Received: shape={input_shape}"
+                "The input of `AudioToPicture` must have the shape [batch, samples] with samples known and at least "
+                f"{needed}. Received: shape={input_shape}"
             )
         return (input_shape[0], *(self.image_size or self.config.picture_size), 3)
 

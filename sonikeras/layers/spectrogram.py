@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from sonikeras import spectrograms
@@ -23,28 +24,33 @@ class Spectrogram(keras.layers.Layer):
     By default it is `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a
     periodic window, and levels relative to the loudest bin of each example, whatever else is in the batch. It is a fast
     Fourier transform, on TensorFlow `tf.signal.stft`. Windows and bands are constants: the layer has no weights. It
-    computes in float32 under mixed precision.
+    computes in float32, under mixed precision too, and with `dtype="float64"` in double precision.
 
     Args:
         frame_length: Integer, length of the window in samples. Defaults to 2048.
-        frame_step: Integer, samples from one frame to the next. Defaults to 512.
+        frame_step: Integer, samples from one frame to the next, or `None`, half of `frame_length`. Defaults to 512.
         fft_length: Integer of at least `frame_length`, size of the transform. Defaults to `frame_length`.
         window: A window that `scipy.signal.get_window` knows: its name, such as `"hann"`, `"hamming"` or
-            `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`. Defaults to `"hann"`.
+            `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`; or `None`, all ones.
+            Defaults to `"hann"`.
         center: Boolean, whether frames are centred at their time, with zeros beyond the ends. Defaults to `True`.
         scale: `"db"`, `"amplitude"` (magnitude) or `"power"` (squared). Defaults to `"db"`.
         reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is. Defaults to `"max"`.
         top_db: Float, range in dB below the example's loudest bin, or `None`. Defaults to 80.
         mode: What `keras.layers.STFTSpectrogram` calls the output, and then `scale` is not asked: `"magnitude"`;
             `"log"`, the natural logarithm of the magnitude, of at least `sqrt(keras.config.epsilon())`; `"psd"`, the
-            power of both sides, twice that of all bins but the first and the last; `"real"`, `"imag"`, `"angle"`
-            in radians, or `"stft"`, the real and then the imaginary part of all bins. Defaults to `None`.
+            power of both sides of an even transform, twice that of all bins but the first and the last; `"real"`,
+            `"imag"`, `"angle"` in radians, or `"stft"`, the real and then the imaginary part of all bins. Defaults to
+            `None`.
         scaling: What the window is divided by: `"density"`, the square root of its sum of squares, `"spectrum"`, its
             sum, or `None`. Defaults to `None`.
         periodic: Boolean, whether the window is one for spectral analysis, or symmetric. Defaults to `True`.
         padding: `"valid"` or `"same"`, and `center` is not asked: frames as `keras.layers.STFTSpectrogram` has them,
             which begin at their time, within the sound or `ceil(samples / frame_step)` of them. Defaults to `None`.
-        data_format: `"channels_last"` or `"channels_first"`, of inputs with channels. Defaults to `"channels_last"`.
+        expand_dims: Boolean, whether channels have an axis of their own, or the bins of one come after those of the
+            other. Defaults to `True`.
+        data_format: `"channels_last"` or `"channels_first"`, of inputs with channels. Defaults to
+            `keras.config.image_data_format()`.
         frequency_scale: `"linear"`: the bins of the transform; `"mel"`: the bands of `librosa.filters.mel`, whose sums
             are those of `librosa.feature.melspectrogram`; `"log"`: bands evenly spaced in pitch. Defaults to
             `"linear"`.
@@ -57,15 +63,19 @@ class Spectrogram(keras.layers.Layer):
 
     Input shape:
         Tensor of any real type, `[batch, samples]` or `[batch, samples, channels]`, with `"channels_first"`
-        `[batch, channels, samples]`. Channels share their example's reference. Integers are taken as they are.
+        `[batch, channels, samples]`. Channels share their example's reference. Integers are taken as they are. In a
+        graph with dynamic samples a sound shorter than a frame has no frames.
 
     Output shape:
-        `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`, where `bins` is
-        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands, and, centred,
-        `frames = 1 + samples // frame_step`.
+        `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`, and with
+        `expand_dims=False` `[batch, frames, channels * bins]` or `[batch, channels * bins, frames]`. `bins` is
+        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands. Centred, `frames` is
+        `1 + samples // frame_step` of an even transform. In half precision what is beyond its largest number, 65504 of
+        float16, is that number: powers of loud sounds are.
 
     Raises:
-        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, or it is shorter than a frame.
+        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, it is shorter than a frame, or
+            complex.
 
     References:
         The [short-time Fourier transform](https://librosa.org/doc/latest/generated/librosa.stft.html) of librosa,
@@ -84,7 +94,7 @@ class Spectrogram(keras.layers.Layer):
     def __init__(
         self,
         frame_length: int = 2048,
-        frame_step: int = 512,
+        frame_step: int | None = 512,
         fft_length: int | None = None,
         window: spectrograms.Window = "hann",
         center: bool = True,
@@ -96,7 +106,8 @@ class Spectrogram(keras.layers.Layer):
         scaling: str | None = None,
         periodic: bool = True,
         padding: str | None = None,
-        data_format: str = "channels_last",
+        expand_dims: bool = True,
+        data_format: str | None = None,
         frequency_scale: str = "linear",
         num_bins: int | None = None,
         sampling_rate: float = 22050,
@@ -106,21 +117,25 @@ class Spectrogram(keras.layers.Layer):
     ) -> None:
         kwargs.setdefault("trainable", False)
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        check_frame(frame_length, frame_step, fft_length)
+        check_integer("frame_length", frame_length, minimum=1)
+        self._frame_step = max(frame_length // 2, 1) if frame_step is None else frame_step
+        check_frame(frame_length, self._frame_step, fft_length)
         check_choice("scale", scale, SCALES)
         check_choice("mode", mode, (None, *MODES))
         check_choice("scaling", scaling, (None, "density", "spectrum"))
         check_choice("padding", padding, (None, "valid", "same"))
-        check_choice("data_format", data_format, ("channels_last", "channels_first"))
+        check_choice("data_format", data_format, (None, "channels_last", "channels_first"))
         check_choice("frequency_scale", frequency_scale, FREQUENCY_SCALES)
-        if reference != "max" and (isinstance(reference, str) or reference <= 0):
-            raise ValueError(f'`reference` must be "max" or a float above 0. Received: reference={reference!r}')
-        if top_db is not None and top_db <= 0:
-            raise ValueError(f"`top_db` must be None or a float above 0. Received: top_db={top_db!r}")
+        for name, value in (("center", center), ("periodic", periodic), ("expand_dims", expand_dims)):
+            check_choice(name, value, (True, False))
+        if reference != "max":
+            check_number("reference", reference, '"max" or a finite number above 0', lambda x: x > 0)
+        if top_db is not None:
+            check_number("top_db", top_db, "None or a finite number above 0", lambda x: x > 0)
         self.frame_length = frame_length
         self.frame_step = frame_step
         self.fft_length = fft_length
-        self.window = _checked_window(window)
+        self.window = _checked_window(window, frame_length)
         self.center = center
         self.scale = scale
         self.reference = reference
@@ -129,7 +144,8 @@ class Spectrogram(keras.layers.Layer):
         self.scaling = scaling
         self.periodic = periodic
         self.padding = padding
-        self.data_format = data_format
+        self.expand_dims = expand_dims
+        self.data_format = data_format or keras.config.image_data_format()
         self.frequency_scale = frequency_scale
         self.num_bins = num_bins
         self.sampling_rate = sampling_rate
@@ -139,15 +155,16 @@ class Spectrogram(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
-        audio = ops.cast(inputs, "float32")
-        swaps = len(inputs.shape) == 3 and self.data_format == "channels_last"
-        if swaps:
+        if keras.backend.standardize_dtype(inputs.dtype).startswith("complex"):
+            raise ValueError(f"The input of `Spectrogram` must be real. Received: dtype={inputs.dtype}")
+        audio = ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
+        if len(inputs.shape) == 3 and self.data_format == "channels_last":
             audio = ops.swapaxes(audio, 1, 2)
         spectrogram = self._values(
             *spectrograms.stft(
                 audio,
                 frame_length=self.frame_length,
-                frame_step=self.frame_step,
+                frame_step=self._frame_step,
                 fft_length=self._fft_length,
                 window=self.window,
                 center=self.center,
@@ -156,9 +173,20 @@ class Spectrogram(keras.layers.Layer):
                 scaling=self.scaling,
             )
         )
-        if swaps:
-            spectrogram = ops.transpose(spectrogram, (0, 2, 3, 1))
-        return ops.cast(spectrogram, self.compute_dtype)
+        if len(inputs.shape) == 3:
+            spectrogram = self._arranged(spectrogram)
+        cast = ops.saturate_cast if self.compute_dtype == "float16" else ops.cast
+        return cast(spectrogram, self.compute_dtype)
+
+    def _arranged(self, spectrogram: Any) -> Any:
+        """`[batch, channels, frames, bins]` with the axes that are asked for."""
+        last = self.data_format == "channels_last"
+        if self.expand_dims:
+            return ops.transpose(spectrogram, (0, 2, 3, 1)) if last else spectrogram
+        batch, channels, frames, bins = ops.shape(spectrogram)
+        if last:
+            return ops.reshape(ops.transpose(spectrogram, (0, 2, 1, 3)), (batch, frames, channels * bins))
+        return ops.reshape(ops.transpose(spectrogram, (0, 1, 3, 2)), (batch, channels * bins, frames))
 
     def _values(self, real: Any, imaginary: Any) -> Any:
         """What is asked for of a transform `[batch, ..., frames, bins]`."""
@@ -176,15 +204,16 @@ class Spectrogram(keras.layers.Layer):
             bank = spectrograms.filter_bank(
                 self.frequency_scale, fft_length=self._fft_length, sampling_rate=self.sampling_rate, **self._bands
             )
-            power = ops.matmul(power, bank)
+            power = ops.matmul(power, ops.cast(bank, power.dtype))
         if kind == "db":
             example = tuple(range(1, len(power.shape)))
             return spectrograms.power_to_db(power, axis=example, reference=self.reference, top_db=self.top_db)
         if kind == "log":
-            return 0.5 * ops.log(ops.maximum(power, keras.config.epsilon()))
+            return 0.5 * ops.log(spectrograms.floor(power, keras.config.epsilon()))
         if kind == "psd":
-            inner = self._fft_length // 2 - 1
-            return power * ops.convert_to_tensor([1.0, *[2.0] * inner, 1.0], "float32")
+            sides = np.full(power.shape[-1], 2.0)
+            sides[[0, -1]] = 1
+            return power * ops.cast(sides, power.dtype)
         return power if kind == "power" else spectrograms.power_to_amplitude(power)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -194,23 +223,27 @@ class Spectrogram(keras.layers.Layer):
                 "[batch, channels, samples] with data_format='channels_first'. "
                 f"Received: shape={input_shape}"
             )
-        first = self.data_format == "channels_first"
-        batch, samples, channels = input_shape[0], input_shape[-1 if first else 1], input_shape[2:]
+        first = self.data_format == "channels_first" and len(input_shape) == 3
+        batch, samples = input_shape[0], input_shape[-1 if first else 1]
         frames = None if samples is None else self._frames(samples)
         if self.frequency_scale == "linear":
             bins = (self._fft_length // 2 + 1) * (2 if self.mode == "stft" else 1)
         else:
             bins = self._bands["num_bins"]
-        if first and channels:
-            return (batch, input_shape[1], frames, bins)
-        return (batch, frames, bins, *channels)
+        if len(input_shape) == 2:
+            return (batch, frames, bins)
+        channels = input_shape[1 if first else 2]
+        if self.expand_dims:
+            return (batch, channels, frames, bins) if first else (batch, frames, bins, channels)
+        together = None if channels is None else channels * bins
+        return (batch, together, frames) if first else (batch, frames, together)
 
     def _frames(self, samples: int) -> int:
         needed = self._fft_length if self.padding is None else self.frame_length
         padded = samples + (self._fft_length // 2 * 2 if self.padding is None and self.center else 0)
-        frames = 1 + (padded - needed) // self.frame_step
+        frames = 1 + (padded - needed) // self._frame_step
         if self.padding == "same":
-            frames = -(-samples // self.frame_step)
+            frames = -(-samples // self._frame_step)
         if frames < 1 or samples < 1:
             raise ValueError(
                 f"The input of `Spectrogram` must have at least one frame of {needed} samples, or one sample where "
@@ -248,6 +281,8 @@ class Spectrogram(keras.layers.Layer):
             )
         check_integer("num_bins", self._bands["num_bins"], minimum=1)
         low, high = self._bands["min_freq"], self._bands["max_freq"]
+        check_number("min_freq", low, "a finite number", lambda x: True)
+        check_number("max_freq", high, "a finite number", lambda x: True)
         if not 0 <= low < high <= self.sampling_rate / 2 or (low == 0 and self.frequency_scale == "log"):
             raise ValueError(
                 "0 <= `min_freq` < `max_freq` <= `sampling_rate` / 2 must hold, and with frequency_scale='log' "
@@ -257,27 +292,31 @@ class Spectrogram(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         names = (
             "frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db", "mode",
-            "scaling", "periodic", "padding", "data_format", "frequency_scale", "num_bins", "sampling_rate",
-            "min_freq", "max_freq",
+            "scaling", "periodic", "padding", "expand_dims", "data_format", "frequency_scale", "num_bins",
+            "sampling_rate", "min_freq", "max_freq",
         )  # fmt: skip
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-def _checked_window(window: Any) -> spectrograms.Window:
+def _checked_window(window: Any, length: int) -> spectrograms.Window:
     """A window as `scipy.signal.get_window` takes it; files keep tuples as lists."""
-    window = tuple(window) if isinstance(window, list) else window
+    window = "boxcar" if window is None else _tuples(window)
     if isinstance(window, str) and window in WINDOWS:  # without SciPy, which takes its time to import
         return window
     from scipy.signal import get_window
 
     try:
-        if isinstance(window, str | tuple):
-            get_window(window, 8)
+        if window and isinstance(window, str | tuple):
+            get_window(window, length)
             return window
         reason = "not a name"
     except (ValueError, TypeError) as error:
         reason = str(error)
     raise ValueError(
         f"Unknown `window`. Allowed values: {list(WINDOWS)}, and what else scipy.signal.get_window knows, a name or a "
-        f"tuple of a name and parameters. Received: window={window!r} ({reason})"
+        f"tuple of a name and parameters, or None. Received: window={window!r} ({reason})"
     )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

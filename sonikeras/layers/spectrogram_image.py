@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from sonikeras import pictures
-from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice, check_number
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
@@ -55,8 +55,8 @@ class SpectrogramImage(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
+        if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
             raise ValueError(
                 "`image_size` must be a positive integer or a pair (height, width) of them. "
                 f"Received: image_size={image_size!r}"
@@ -64,8 +64,7 @@ class SpectrogramImage(keras.layers.Layer):
         pictures.colors(colormap)
         check_choice("scale", scale, PICTURE_SCALES)
         check_choice("drawing", drawing, DRAWINGS)
-        if not top_db > 0:
-            raise ValueError(f"`top_db` must be a float above 0. Received: top_db={top_db!r}")
+        check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
         self.image_size = size
         self.colormap = colormap
         self.scale = scale
@@ -73,13 +72,9 @@ class SpectrogramImage(keras.layers.Layer):
         self.top_db = top_db
 
     def call(self, inputs: Any) -> Any:
-        shape = tuple(inputs.shape)
-        if len(shape) != 3 or None in shape[1:]:
-            raise ValueError(
-                "The input of `SpectrogramImage` must have the shape [batch, frames, bins] with frames and bins known. "
-                f"Received: shape={shape}"
-            )
-        rows, columns = pictures.canvas(shape[1], shape[2], size=self.image_size, drawing=self.drawing)
+        self.compute_output_shape(tuple(inputs.shape))
+        _, frames, bins = inputs.shape
+        rows, columns = pictures.canvas(int(frames), int(bins), size=self.image_size, drawing=self.drawing)
         picture = pictures.draw(
             inputs,
             rows=rows,
@@ -93,6 +88,11 @@ class SpectrogramImage(keras.layers.Layer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) != 3 or not all(input_shape[1:]):
+            raise ValueError(
+                "The input of `SpectrogramImage` must have the shape [batch, frames, bins] with frames and bins known. "
+                f"Received: shape={input_shape}"
+            )
         return (input_shape[0], *self.image_size, 3)
 
     def get_config(self) -> dict[str, Any]:
