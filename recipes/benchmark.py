@@ -65,12 +65,13 @@ def main() -> None:
         results = accelerator(options)
         finish(results, accelerator_table(results), directory / "accelerator.md", options)
         return
-    names = [*SEARCHES, *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
+    names = [*searches(options), *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
     results: dict[str, Any] = {"cores": os.cpu_count(), "rounds": options.rounds}
     results["one core"] = run(options, "engines", cores=1)
     results["all cores"] = run(options, "engines", cores=os.cpu_count())
-    weighed = names[::6] if options.smoke else names
-    results["memory"] = {name: run(options, "memory", name, cores=1) for name in weighed}
+    results["memory"] = {
+        name: run(options, "memory", name, cores=1) for name in (names[:1] if options.smoke else names)
+    }
     results["spectrogram"] = run(options, "spectrogram", cores=1)
     results["pipeline"] = run(options, "pipeline", cores=os.cpu_count())
     few, many = (40, 80) if options.smoke else (800, 8000)
@@ -162,13 +163,19 @@ def turns(candidates: dict[str, Callable[[], Any]], rounds: int) -> dict[str, np
 # From image to sound -------------------------------------------------------------------------------------------------
 
 
-def converters() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+def searches(options: argparse.Namespace) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Those of `SEARCHES` that are measured: in a short run one of each engine, and the quickest."""
+    few = ("librosa, study", "tensorflow, study", "numba, study", "numba, matched")
+    return {name: search for name, search in SEARCHES.items() if name in few or not options.smoke}
+
+
+def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """By name, functions from an image, or with `.of_magnitudes` from magnitudes, to audio."""
     import sonikeras
     from sonikeras.engines import magnitudes_to_audio
 
     result: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
-    for name, (engine, changes) in SEARCHES.items():
+    for name, (engine, changes) in searches(options).items():
         config = sonikeras.SonificationConfig.preset("study").replace(**changes)
 
         def search(magnitudes: np.ndarray, config: Any = config, engine: str = engine) -> np.ndarray:
@@ -209,7 +216,7 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     pictures = images(2 if options.smoke else 16)
     magnitudes = [image_to_magnitudes(image) for image in pictures]
     small = [magnitudes_to_image(image_to_magnitudes(image, config=lossless)) for image in pictures]
-    convert = converters()
+    convert = converters(options)
     inputs = {name: small if name == LOSSLESS else magnitudes for name in convert}
 
     def all_of(name: str) -> list[np.ndarray]:
@@ -268,7 +275,7 @@ def memory(name: str, options: argparse.Namespace) -> float:
     image = images(1)[0]
     librosa.stft(np.zeros(4096, np.float32))
     x = image if name == LOSSLESS else image_to_magnitudes(image)
-    convert = converters()[name]
+    convert = converters(options)[name]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(3):
         convert(x)
@@ -343,7 +350,8 @@ def pipeline(options: argparse.Namespace) -> dict[str, float]:
     limit_threads()
     result = {}
     per_class = {"librosa": 5 if options.smoke else 25, "auto": 5 if options.smoke else 280}
-    for config, engine in (("study", "librosa"), ("study", "auto"), ("matched", "auto"), ("lossless", "auto")):
+    kinds = [("study", "librosa"), ("study", "auto"), ("matched", "auto"), ("lossless", "auto")]
+    for config, engine in kinds[:2] if options.smoke else kinds:
         with tempfile.TemporaryDirectory() as cache:
             arguments = {"config": config, "engine": engine, "images_per_class": per_class[engine], "cache": cache}
             warm_up = arguments | {"images_per_class": 5, "seed": 1, "batch_size": 4}
@@ -474,7 +482,7 @@ def feeding(options: argparse.Namespace) -> dict[str, float]:
 
     import sonikeras
 
-    per_class = 20 if options.smoke else 100
+    per_class = 5 if options.smoke else 100
     model = sonikeras.models.classifier("efficientnet_lite0", 10, freeze=True)
     model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     result = {}

@@ -27,3 +27,12 @@ def test_benchmark(tmp_path):
     text = (tmp_path / "benchmark.md").read_text()
     assert text in result.stdout and "| numba, matched |" in text
     assert (tmp_path / "speed_quality.png").stat().st_size > 10_000
+
+
+def test_accelerator(tmp_path):
+    command = [sys.executable, RECIPE, "--accelerator", "--smoke", "--rounds", "1", "--out", tmp_path]
+    result = subprocess.run([*command, "--json", tmp_path / "all.json"], capture_output=True, text=True, check=True)
+    figures = json.loads((tmp_path / "all.json").read_text())
+    assert abs(figures["device"]["convergence"]["Griffin-Lim, study"] - figures["librosa"]["convergence"]) < 0.05
+    assert all(error < 1e-4 for error in figures["differences"].values())
+    assert (tmp_path / "accelerator.md").read_text() in result.stdout

@@ -234,7 +234,7 @@ def test_batch_norm_modes():
     x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
 
     def moved(**options):
-        model = models.classifier("efficientnet_lite0", 2, weights=None, image_size=64, **options)
+        model = small(**options)
         before = [np.array(v) for v in model.variables if "moving" in v.path]
         model(x, training=True)
         after = [np.array(v) for v in model.variables if "moving" in v.path]

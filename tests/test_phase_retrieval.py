@@ -25,11 +25,11 @@ STUDY = sonikeras.SonificationConfig.preset("study")
 SETTINGS = [
     {},
     {"frames": 37, "frame_step": 256},
-    {"frames": 129, "fft_length": 512, "frame_length": 400, "frame_step": 128},
-    {"frames": 70, "fft_length": 2048, "frame_length": 2048},
+    {"frames": 129, "fft_length": 128, "frame_length": 100, "frame_step": 32},
+    {"frames": 70, "fft_length": 256, "frame_length": 256, "frame_step": 128},
     {"frames": 2},
     {"frames": 9, "fft_length": 16, "frame_length": 16, "frame_step": 8, "window": "hamming"},
-    {"frames": 21, "fft_length": 512, "frame_length": 512, "frame_step": 512, "window": "boxcar"},
+    {"frames": 21, "fft_length": 128, "frame_length": 128, "frame_step": 128, "window": "boxcar"},
     {"frames": 50, "fft_length": 600, "frame_length": 600, "frame_step": 200},
     {"frames": 20, "fft_length": 1000, "frame_length": 999, "frame_step": 300},
 ]
@@ -103,9 +103,10 @@ def test_parity_of_an_odd_transform(photo):
     assert GriffinLim(513, 200).compute_output_shape((1, 20, 257)) == (1, len(reference))
 
 
-@pytest.mark.parametrize("settings", SETTINGS[:7])
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "admm"])
-@pytest.mark.parametrize("initial_phase", ["random", "structured"])
+@pytest.mark.parametrize(
+    ("initial_phase", "settings"), [*(("random", s) for s in SETTINGS[:7]), ("structured", SETTINGS[0])]
+)
 def test_engines_agree(photo, settings, algorithm, initial_phase):
     config = STUDY.replace(**settings, algorithm=algorithm, initial_phase=initial_phase, iterations=4)
     magnitudes = magnitudes_of(photo, config)
@@ -270,7 +271,7 @@ def test_dynamic_frames(algorithm, jit_compile):
     layer = GriffinLim(**SMALL, algorithm=algorithm)
     signature = None if jit_compile else [tf.TensorSpec((None, None, 33))]
     graph = tf.function(layer, input_signature=signature, jit_compile=jit_compile)
-    for frames in (2, 7, 12):
+    for frames in (2, 7):
         eager = np.asarray(layer(MAGNITUDES[:, :frames]))
         assert eager.shape == (3, (frames - 1) * 32)
         np.testing.assert_allclose(graph(tf.constant(MAGNITUDES[:, :frames])), eager, atol=1e-4)
@@ -289,8 +290,9 @@ def test_layer_with_a_given_phase_is_the_function():
     np.testing.assert_array_equal(GriffinLim(**SMALL, momentum=0.5)(MAGNITUDES, initial_phase=phase), expected)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-@pytest.mark.parametrize("initial_phase", ["random", "structured"])
+@pytest.mark.parametrize(
+    ("algorithm", "initial_phase"), [*((name, "random") for name in ALGORITHMS), ("fast_griffin_lim", "structured")]
+)
 def test_gradient_against_finite_differences(algorithm, initial_phase):
     # Few rounds: each bends the function more where a bin is nearly 0, and differences are of single precision.
     layer = GriffinLim(64, 32, iterations=2, algorithm=algorithm, initial_phase=initial_phase)
