@@ -49,7 +49,14 @@ def _resnet(application: Callable[..., keras.Model], shape: tuple[int, int, int]
 
 def _efficientnet_lite(shape: tuple[int, int, int]) -> keras.Model:
     """KerasCV's EfficientNet-Lite0 for pictures in 0..255."""
-    import keras_cv
+    try:
+        import keras_cv
+    except ImportError as error:
+        others = [name for name in backbones() if name != "efficientnet_lite0"]
+        raise ImportError(
+            "The network 'efficientnet_lite0' needs KerasCV and TensorFlow, whatever the backend of Keras: "
+            f"pip install keras-cv tensorflow. Networks that do not: {others}. Received: {error}"
+        ) from error
 
     network = keras_cv.models.EfficientNetLiteBackbone(
         stackwise_kernel_sizes=[3, 3, 5, 3, 5, 5, 3],

@@ -45,6 +45,21 @@ def photo_sound(photo) -> np.ndarray:
 
 
 @pytest.fixture
+def tiny_network(monkeypatch) -> str:
+    """The name of a network that builds in no time, for what does not depend on the network."""
+    import keras
+
+    def build(shape):
+        inputs = keras.Input(shape)
+        x = keras.layers.Conv2D(16, 32, strides=32, name="conv")(keras.layers.Rescaling(1 / 255)(inputs))
+        return keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
+
+    spec = sonikeras.models.BackboneSpec("tiny", 64, 64, "bicubic", 0.2, 0.1, build)
+    monkeypatch.setitem(sonikeras.models._SPECS, "tiny", spec)
+    return "tiny"
+
+
+@pytest.fixture
 def image_folder(tmp_path, photo):
     """A function that makes a folder of small images of some classes."""
     import cv2

@@ -39,20 +39,13 @@ def max_pool_head(features):
     return keras.layers.Dense(3)(keras.ops.tanh(peaks) + 1.0)
 
 
-def build_tiny(shape):
-    inputs = keras.Input(shape)
-    x = keras.layers.Conv2D(16, 32, strides=32, name="conv")(keras.layers.Rescaling(1 / 255)(inputs))
-    return keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
-
-
 def small(head="linear", backbone=TINY, weights=None, **options):
     return models.classifier(backbone, 3, head=head, weights=weights, image_size=64, **options)
 
 
 @pytest.fixture(autouse=True)
-def tiny_network(monkeypatch):
-    """A backbone that builds in no time, for what does not depend on the network."""
-    monkeypatch.setitem(models._SPECS, TINY, models.BackboneSpec(TINY, 64, 64, "bicubic", 0.2, 0.1, build_tiny))
+def _with_tiny_network(tiny_network):
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -429,6 +422,12 @@ def test_a_model_loads_in_another_process_without_keras_cv(pictures, tmp_path):
     environment = {**os.environ, "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(pictures), atol=1e-5)
+
+
+def test_without_keras_cv_the_choices_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_cv", None)
+    with pytest.raises(ImportError, match=r"keras-cv tensorflow. Networks that do not: \['efficientnet_b0'"):
+        models.classifier(LITE0, 2, weights=None)
 
 
 def test_export(pictures, tmp_path):

@@ -102,11 +102,11 @@ def test_best_recipe():
     np.testing.assert_array_equal(again.confusion_matrix, report["confusion_matrix"])
 
 
-def test_fine_tuning_with_a_validation_part():
+def test_fine_tuning_with_a_validation_part(tiny_network):
     """The head, then the network, then the best epoch; the same seed gives the same history to the last digit."""
     recipe, doc = load("best")
     options = ["--smoke", "--images-per-class", "20", "--tune-epochs", "2", "--validation-split", "0.2"]
-    options += ["--tune-mixup", "0.2"]
+    options += ["--tune-mixup", "0.2", "--network", tiny_network, "--weights", "none"]
     histories = []
     for name in ("run", "again"):
         experiments.main(recipe, doc, [*options, "--out", name])
@@ -155,38 +155,41 @@ def test_frozen_features_change_nothing():
         ["--jit"],
     ],
 )
-def test_gradient_accumulation_precision_and_xla(extra):
-    check(start("quickstart", "--smoke", "--weights", "none", "--epochs", "1", *extra), ["cat", "dog"])
+def test_gradient_accumulation_precision_and_xla(tiny_network, extra):
+    options = ["--smoke", "--network", tiny_network, "--weights", "none", "--epochs", "1"]
+    check(start("quickstart", *options, *extra), ["cat", "dog"])
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_mirrored_strategy():
+def test_mirrored_strategy(tiny_network):
     """One device here: what differs from a run without a strategy is nothing but the way."""
-    options = ["--smoke", "--network", "efficientnet_lite0", "--batch-norm", "inference"]
-    recipe, doc = load("resnet50")  # which has no dropout, whose draws would differ
+    options = ["--smoke", "--network", tiny_network, "--weights", "none", "--batch-norm", "inference"]
+    recipe, doc = load("resnet50")
+    recipe = dataclasses.replace(recipe, dropout=0.0)  # whose draws would differ
     for name, extra in (("plain", []), ("mirrored", ["--strategy", "mirrored"])):
         experiments.main(recipe, doc, [*options, *extra, "--out", name])
     histories = [json.loads((Path(name) / "report.json").read_text())["history"] for name in ("plain", "mirrored")]
     np.testing.assert_allclose(histories[0]["loss"], histories[1]["loss"], rtol=1e-4)
 
 
-def test_run_folder_of_another_recipe_is_refused():
-    start("quickstart", "--smoke")
+def test_run_folder_of_another_recipe_is_refused(tiny_network):
+    options = ["--smoke", "--network", tiny_network, "--weights", "none"]
+    start("quickstart", *options)
     before = {path: path.stat().st_mtime_ns for path in Path("run").iterdir() if path.name != "report.json"}
     with pytest.raises(SystemExit, match=r"made in the same way.*'recipe.epochs': \(2, 3\)"):
-        start("quickstart", "--smoke", "--epochs", "3")
+        start("quickstart", *options, "--epochs", "3")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
-def test_a_failed_start_takes_no_folder():
+def test_a_failed_start_takes_no_folder(tiny_network):
     with pytest.raises(SystemExit, match=r"nowhere\.h5"):
         start("quickstart", "--smoke", "--weights", "nowhere.h5")
-    start("quickstart", "--smoke", "--weights", "none", "--epochs", "1")
+    start("quickstart", "--smoke", "--network", tiny_network, "--weights", "none", "--epochs", "1")
 
 
-def test_changed_data_are_noticed_and_bad_files_are_named(image_folder):
+def test_changed_data_are_noticed_and_bad_files_are_named(image_folder, tiny_network):
     root = image_folder(count=8)
-    options = ["--data-dir", str(root), "--weights", "none", "--epochs", "1"]
+    options = ["--data-dir", str(root), "--network", tiny_network, "--weights", "none", "--epochs", "1"]
     start("quickstart", *options)
     (root / "ant" / "new.png").write_text("no image")
     with pytest.raises(SystemExit, match=r"made in the same way.*'data\.t"):
@@ -216,17 +219,19 @@ def test_recipe_is_validated(changes):
         experiments.Recipe(network="efficientnet_lite0", **changes)
 
 
-def test_user_folder_and_other_options(image_folder):
+def test_user_folder_and_other_options(image_folder, tiny_network):
     root = image_folder(("ant", "bee", "cow"), count=12)
-    options = ["--data-dir", str(root), "--epochs", "1", "--weights", "none", "--config", "matched"]
+    options = ["--data-dir", str(root), "--epochs", "1", "--network", tiny_network, "--weights", "none"]
+    options += ["--config", "matched"]
     report, run = check(start("quickstart", *options), ["ant", "bee", "cow"])
     assert run["recipe"]["data"] is None and run["sonification"]["picture_scale"] == "amplitude"
 
 
 @pytest.mark.skipif(not STUDY_PICTURES.is_dir(), reason="the study's pictures are not here")
-def test_pictures_of_the_study():
+def test_pictures_of_the_study(tiny_network):
     options = ["--data", "c4", "--data-dir", str(STUDY_PICTURES / "train"), "--stage", "spectrogram"]
-    folder = start("efficientnet_b0", *options, "--images-per-class", "5", "--epochs", "1", "--weights", "none")
+    options += ["--network", tiny_network, "--weights", "none", "--images-per-class", "5", "--epochs", "1"]
+    folder = start("efficientnet_b0", *options)
     check(folder, ["Bus", "Car", "Truck", "motorcycle"])
 
 
