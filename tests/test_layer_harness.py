@@ -112,7 +112,7 @@ def gradient(function, x):
     if BACKEND == "jax":
         import jax
 
-        return np.asarray(jax.grad(function)(x))
+        return np.asarray(jax.jit(jax.grad(function))(x))
     x = x.detach().clone().requires_grad_()
     function(x).backward()
     return x.grad.cpu().numpy()
