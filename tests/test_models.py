@@ -13,6 +13,7 @@ import pytest
 import sonikeras
 from sonikeras import models, weights
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
 LITE0 = "efficientnet_lite0"
 TINY = "tiny"
 NETWORKS = models.backbones()
@@ -41,11 +42,6 @@ def max_pool_head(features):
 
 def small(head="linear", backbone=TINY, weights=None, **options):
     return models.classifier(backbone, 3, head=head, weights=weights, image_size=64, **options)
-
-
-@pytest.fixture(autouse=True)
-def _with_tiny_network(tiny_network):
-    pass
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,11 @@ STUDY = sonikeras.SonificationConfig.preset("study")
 SETTINGS = [
     {},
     {"frames": 37, "frame_step": 256},
-    {"frames": 129, "fft_length": 128, "frame_length": 100, "frame_step": 32},
-    {"frames": 70, "fft_length": 256, "frame_length": 256, "frame_step": 128},
+    {"frames": 129, "fft_length": 512, "frame_length": 400, "frame_step": 128},
+    {"frames": 70, "fft_length": 2048, "frame_length": 2048},
     {"frames": 2},
     {"frames": 9, "fft_length": 16, "frame_length": 16, "frame_step": 8, "window": "hamming"},
-    {"frames": 21, "fft_length": 128, "frame_length": 128, "frame_step": 128, "window": "boxcar"},
+    {"frames": 21, "fft_length": 512, "frame_length": 512, "frame_step": 512, "window": "boxcar"},
     {"frames": 50, "fft_length": 600, "frame_length": 600, "frame_step": 200},
     {"frames": 20, "fft_length": 1000, "frame_length": 999, "frame_step": 300},
 ]
@@ -71,7 +71,9 @@ def test_parity_with_librosa(photo, settings, engine):
     if engine == "numba" and config.fft_length & (config.fft_length - 1):
         engine = "auto"  # which is then another, of the same result
     magnitudes = magnitudes_of(photo, config)
-    for iterations, tolerance in ((1, 2e-6), (4, 3e-6), (32, 3e-4)):
+    # The compiled engine rounds each product, so as not to depend on the process: of 2048 samples that is 1.13e-6.
+    once = 1.2e-6 if engine == "numba" and config.fft_length == 2048 else 1e-6
+    for iterations, tolerance in ((1, once), (4, 3e-6), (32, 3e-4)):
         config = config.replace(iterations=iterations)
         reference = librosas(magnitudes, config, seed=5)
         audio = magnitudes_to_audio(magnitudes, config, rng=np.random.default_rng(5), engine=engine)
@@ -271,7 +273,7 @@ def test_dynamic_frames(algorithm, jit_compile):
     layer = GriffinLim(**SMALL, algorithm=algorithm)
     signature = None if jit_compile else [tf.TensorSpec((None, None, 33))]
     graph = tf.function(layer, input_signature=signature, jit_compile=jit_compile)
-    for frames in (2, 7):
+    for frames in (2, 7, 12):
         eager = np.asarray(layer(MAGNITUDES[:, :frames]))
         assert eager.shape == (3, (frames - 1) * 32)
         np.testing.assert_allclose(graph(tf.constant(MAGNITUDES[:, :frames])), eager, atol=1e-4)

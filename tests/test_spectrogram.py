@@ -77,7 +77,9 @@ def test_bands_of_a_tone_are_at_its_pitch():
     np.testing.assert_allclose(bank.sum(axis=0), 1, rtol=1e-5)  # also where bands are narrower than bins
 
 
-@pytest.mark.parametrize("window", ["flattop", ("dpss", 10.0), ("general_cosine", (0.5, 0.3, 0.2)), "nuttall", "hann"])
+@pytest.mark.parametrize(
+    "window", ["flattop", ("kaiser", 14.0), ("dpss", 10.0), ("general_cosine", (0.5, 0.3, 0.2)), "nuttall", "hann"]
+)
 def test_any_window_and_it_is_kept_in_files(window, tmp_path):
     model = keras.Sequential([keras.Input((5000,)), Spectrogram(512, 128, window=window, scale="amplitude")])
     expected = np.abs(librosa.stft(MONO, n_fft=512, hop_length=128, window=window)).swapaxes(1, 2)

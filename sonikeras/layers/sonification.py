@@ -129,7 +129,6 @@ class AudioToPicture(keras.layers.Layer):
                     f"`image_size` must be a pair (height, width) of positive integers. Received: {image_size=!r}"
                 )
             image_size = sides
-        if image_size is not None:
             crop_box(self.config.picture_size, image_size=image_size, shorter_side=shorter_side)
         self.image_size = image_size
         self.shorter_side = shorter_side

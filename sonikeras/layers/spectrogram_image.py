@@ -74,7 +74,7 @@ class SpectrogramImage(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
         _, frames, bins = inputs.shape
-        rows, columns = pictures.canvas(int(frames), int(bins), size=self.image_size, drawing=self.drawing)
+        rows, columns = pictures.canvas(frames, bins, size=self.image_size, drawing=self.drawing)
         picture = pictures.draw(
             inputs,
             rows=rows,
