@@ -11,10 +11,12 @@ import functools
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from keras import backend
 
-from sonikeras.operations import operations
+from sonikeras import fourier
+from sonikeras.operations import is_litert_export, operations
 
 Window = str | tuple[Any, ...]
 
@@ -77,6 +79,12 @@ def stft(
         before, after = missing // 2, after + missing - missing // 2
     if padding is not None or center:
         audio = ops.pad(audio, [(0, 0)] * (len(audio.shape) - 1) + [(before, after)])
+    if fft_length & (fft_length - 1) and is_litert_export():
+        import tensorflow as tf
+
+        around = fft_length - frame_length
+        values = np.pad(values, (around // 2, around - around // 2))
+        return fourier.rfft(tf.signal.frame(audio, fft_length, frame_step) * values)
     return ops.stft(audio, frame_length, frame_step, fft_length, window=values, center=False)
 
 
@@ -88,17 +96,32 @@ def stft_power(audio: Any, **arguments: Any) -> Any:
 
 
 def power_to_amplitude(power: Any) -> Any:
-    """The square root, with a gradient of 0 instead of NaN where there is silence."""
+    """The square root, with a gradient of 0 instead of NaN or infinity where there is silence.
+
+    Silence is what lies below the smallest normal number of the type, which single precision has at amplitudes of
+    1e-19: there nothing is left of a power's digits.
+    """
     ops = operations(power)
-    silent = power <= 0
-    return ops.where(silent, 0.0, ops.sqrt(ops.where(silent, 1.0, power)))
+    root = ops.sqrt(ops.where(power < _tiny(power), ops.stop_gradient(power), power))
+    return ops.where(power <= 0, 0.0, root)
 
 
 def phase(real: Any, imaginary: Any) -> Any:
-    """The angle in radians, with a gradient of 0 instead of NaN where there is silence."""
+    """The angle in radians, with a gradient of 0 instead of NaN or infinity where there is silence.
+
+    Silence is a power below the smallest normal number of the type: a gradient divides by it. The angle of what is not
+    exactly 0 is right there too.
+    """
     ops = operations(real)
+    faint = ops.square(real) + ops.square(imaginary) < _tiny(real)
+    real, imaginary = (ops.where(faint, ops.stop_gradient(part), part) for part in (real, imaginary))
     silent = (real == 0) & (imaginary == 0)
     return ops.arctan2(ops.where(silent, 0.0, imaginary), ops.where(silent, 1.0, real))
+
+
+def _tiny(x: Any) -> float:
+    """The smallest normal number of a tensor's type."""
+    return float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny)
 
 
 def floor(x: Any, lowest: Any) -> Any:
@@ -118,9 +141,11 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
             Defaults to 80.
 
     Returns:
-        float tensor of the same shape. Of silence all levels are equal.
+        float tensor of the same shape, float32 where `power` is in half precision, which has no numbers as small as
+        the powers of soft bins. Of silence all levels are equal.
     """
     ops = operations(power)
+    power = ops.cast(power, backend.result_type(power.dtype, "float32"))
     db = 10 * ops.log10(floor(power, _AMIN**2))
     loudest = ops.max(db, axis=axis, keepdims=True)
     if top_db is not None:  # of levels and not of powers, whose ratio has no place in a half-precision constant
