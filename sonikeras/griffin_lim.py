@@ -25,7 +25,7 @@ from sonikeras.config import (
 )
 from sonikeras.fourier import irfft, rfft
 from sonikeras.mdct import check_even
-from sonikeras.operations import check_real, constant
+from sonikeras.operations import check_real, constant, is_litert_export
 from sonikeras.spectrograms import periodic_window, stft
 
 # Below this a squared magnitude has no phase.
@@ -398,6 +398,10 @@ def _pad(x: Any, axis: int, before: int, after: int) -> Any:
 def _repeat(times: int, step: Callable[..., Any], state: tuple[Any, ...]) -> tuple[Any, ...]:
     """`state = step(*state)`, some times, as one loop of the backend that gradients go through."""
     if times == 0:  # of no round XLA has no gradient
+        return state
+    if is_litert_export():  # whose loops mix up states where one becomes another: written out
+        for _ in range(times):
+            state = step(*state)
         return state
     if keras.backend.backend() == "jax":  # whose while loops have no gradient
         return ops.fori_loop(0, times, lambda _, state: step(*state), state)

@@ -121,7 +121,7 @@ def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
     """Magnitudes of pixels in 0..255 that fit the spectrogram. `xp` is NumPy, or `keras.ops` for tensors."""
     magnitudes = xp.maximum(pixels / 255 + 1e-7, _AMIN)
     if reference == "max":
-        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True)
+        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0)
     return xp.maximum(magnitudes, 10 ** (-top_db / 20))
 
 

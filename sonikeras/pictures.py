@@ -58,7 +58,9 @@ def draw(
     high: Any
     step: Any
     if stretch:
-        low, high = (_level(reduce(db, axis=(-2, -1), keepdims=True), scale) for reduce in (ops.min, ops.max))
+        lowest = ops.min(db, axis=(-2, -1), keepdims=True, initial=math.inf)  # of no examples there is no other
+        highest = ops.max(db, axis=(-2, -1), keepdims=True, initial=-math.inf)
+        low, high = _level(lowest, scale), _level(highest, scale)
         step = (high - low) / 256
         step = ops.where(step > 0, step, 1.0)
     else:

@@ -16,7 +16,8 @@ import numpy as np
 from keras import backend
 
 from sonikeras import fourier
-from sonikeras.operations import is_litert_export, operations
+from sonikeras.config import plain
+from sonikeras.operations import check_real, is_litert_export, operations
 
 Window = str | tuple[Any, ...]
 
@@ -65,7 +66,9 @@ def stft(
         >>> real.shape, int(np.argmax(real[8]))
         (TensorShape([17, 129]), 8)
     """
+    check_real("`audio`", audio)
     ops = operations(audio)
+    frame_length, frame_step, fft_length = map(plain, (frame_length, frame_step, fft_length))
     values = analysis_window(window, frame_length, periodic=periodic, scaling=scaling)
     values = values.astype(backend.standardize_dtype(audio.dtype))
     before = after = fft_length // 2 if center and padding is None else 0
@@ -147,7 +150,7 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
     ops = operations(power)
     power = ops.cast(power, backend.result_type(power.dtype, "float32"))
     db = 10 * ops.log10(floor(power, _AMIN**2))
-    loudest = ops.max(db, axis=axis, keepdims=True)
+    loudest = ops.max(db, axis=axis, keepdims=True, initial=-math.inf)  # of no examples there is no other
     if top_db is not None:  # of levels and not of powers, whose ratio has no place in a half-precision constant
         db = floor(db, loudest - top_db)
     return db - (loudest if isinstance(reference, str) else 20 * math.log10(max(reference, _AMIN)))

@@ -26,5 +26,8 @@ class SignalLayer(keras.layers.Layer):
         check_real(f"The input of `{type(self).__name__}`", inputs)
         return super().__call__(inputs, *args, **kwargs)
 
+    def quantized_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)  # there are no weights to quantise
+
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {name: getattr(self, name) for name in self.ARGUMENTS}
