@@ -28,6 +28,9 @@ def rfft(x: Any) -> tuple[Any, Any]:
     size = x.shape[-1]
     if size & (size - 1) and is_litert_export():
         return ops.split(ops.matmul(x, constant(_rfft_matrix(size), x)), 2, axis=-1)
+    if is_empty(x):
+        nothing = ops.zeros((*x.shape[:-1], size // 2 + 1), "float32")
+        return nothing, nothing
     return ops.rfft(x, size)
 
 
@@ -43,7 +46,14 @@ def irfft(real: Any, imaginary: Any, size: int) -> Any:
     """
     if is_litert_export():
         return ops.matmul(ops.concatenate([real, imaginary], axis=-1), constant(_irfft_matrix(size), real))
+    if is_empty(real):
+        return ops.zeros((*real.shape[:-1], size), "float32")
     return ops.irfft((real, imaginary), size)
+
+
+def is_empty(x: Any) -> bool:
+    """Whether there are no examples, of which torch has no Fourier transform."""
+    return 0 in tuple(x.shape[:-1])
 
 
 @functools.lru_cache(maxsize=8)

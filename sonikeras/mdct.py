@@ -209,6 +209,8 @@ def _dct_iv(x: Any) -> Any:
     *leading, size = ops.shape(x)
     if is_litert_export():
         return ops.matmul(x, constant(fourier.dct_iv_matrix(size), x))
+    if fourier.is_empty(x):
+        return x
     even, odd = ops.unstack(ops.reshape(x, (*leading, size // 2, 2)), axis=-1)
     real, imaginary = ops.fft(_rotate(even, ops.flip(odd, axis=-1), _twiddle(size), ops))
     even, odd = _rotate(real, imaginary, _twiddle(size), ops)

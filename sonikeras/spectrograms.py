@@ -88,6 +88,10 @@ def stft(
         around = fft_length - frame_length
         values = np.pad(values, (around // 2, around - around // 2))
         return fourier.rfft(tf.signal.frame(audio, fft_length, frame_step) * values)
+    if fourier.is_empty(audio):
+        frames = 1 + (audio.shape[-1] - fft_length) // frame_step
+        nothing = ops.zeros((*audio.shape[:-1], frames, fft_length // 2 + 1), values.dtype.name)
+        return nothing, nothing
     return ops.stft(audio, frame_length, frame_step, fft_length, window=values, center=False)
 
 
@@ -101,8 +105,7 @@ def stft_power(audio: Any, **arguments: Any) -> Any:
 def power_to_amplitude(power: Any) -> Any:
     """The square root, with a gradient of 0 instead of NaN or infinity where there is silence.
 
-    Silence is what lies below the smallest normal number of the type, which single precision has at amplitudes of
-    1e-19: there nothing is left of a power's digits.
+    Silence is a power below the smallest normal number of single precision, an amplitude of 1e-19.
     """
     ops = operations(power)
     root = ops.sqrt(ops.where(power < _tiny(power), ops.stop_gradient(power), power))
@@ -112,8 +115,8 @@ def power_to_amplitude(power: Any) -> Any:
 def phase(real: Any, imaginary: Any) -> Any:
     """The angle in radians, with a gradient of 0 instead of NaN or infinity where there is silence.
 
-    Silence is a power below the smallest normal number of the type: a gradient divides by it. The angle of what is not
-    exactly 0 is right there too.
+    Silence is a power below the smallest normal number of single precision, by which a gradient would be divided. The
+    angle itself is right there too, unless both parts are 0.
     """
     ops = operations(real)
     faint = ops.square(real) + ops.square(imaginary) < _tiny(real)
@@ -123,8 +126,8 @@ def phase(real: Any, imaginary: Any) -> Any:
 
 
 def _tiny(x: Any) -> float:
-    """The smallest normal number of a tensor's type."""
-    return float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny)
+    """The smallest normal number of single precision, or of a tensor's type if that knows none so small."""
+    return max(2.0**-126, float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny))
 
 
 def floor(x: Any, lowest: Any) -> Any:
