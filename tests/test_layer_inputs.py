@@ -268,7 +268,9 @@ POLICIES = ["mixed_float16", "mixed_bfloat16", "float16", "float64", "int8_from_
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_of_any_kind_is_cloned_and_saved(case, policy, tmp_path):
+@pytest.mark.parametrize("name", layers.__all__)
+def test_a_policy_of_any_kind_is_cloned_and_saved(name, policy, tmp_path):
+    case = CASES[name]
     if BACKEND == "jax" and policy == "float64":
         pytest.skip("JAX has no double precision by default")
     if case.weights and "_from_" in policy:
