@@ -137,6 +137,8 @@ class SonificationConfig:
     colormap: str = "magma"
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # JSON has no NumPy scalars
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         for name in ("sample_rate", "fft_length", "frame_length", "frame_step", "iterations"):
             check_integer(name, getattr(self, name), minimum=1)
         check_integer("frames", self.frames, minimum=2)
@@ -256,10 +258,19 @@ def as_config(config: str | SonificationConfig) -> SonificationConfig:
     )
 
 
-def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
-    """Raises a `ValueError` that names the allowed values, unless `value` is one of them."""
-    if value not in list(allowed):
+def plain(value: Any) -> Any:
+    """A NumPy scalar as Python's own, which files can hold, in tuples and lists too; anything else as it is."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Raises a `ValueError` that names the allowed values, unless `value` is one of them. Returns it, plain."""
+    value = plain(value)
+    if isinstance(value, np.ndarray) or value not in list(allowed):
         raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
+    return value
 
 
 def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> None:
@@ -291,12 +302,16 @@ def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
         )
 
 
-def check_integer(name: str, value: Any, *, minimum: int) -> None:
+def check_integer(name: str, value: Any, *, minimum: int) -> int:
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
+    return value
 
 
-def check_number(name: str, value: Any, rule: str, holds: Any) -> None:
+def check_number(name: str, value: Any, rule: str, holds: Any) -> Any:
+    value = plain(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not holds(value):
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+    return value

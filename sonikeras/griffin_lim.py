@@ -15,6 +15,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from sonikeras.config import (
+    ALGORITHMS,
+    check_choice,
+    check_frame,
+    check_integer,
+    check_number,
+    check_overlap,
+)
+from sonikeras.fourier import irfft, rfft
+from sonikeras.mdct import check_even
+from sonikeras.operations import check_real, constant, is_litert_export
 from sonikeras.spectrograms import periodic_window, stft
 
 # Below this a squared magnitude has no phase.
@@ -57,6 +68,10 @@ def griffin_lim(
     Returns:
         float32 tensor `[..., samples]`: `(frames - 1) * frame_step`, and one more if `fft_length` is odd.
 
+    Raises:
+        ValueError: An argument breaks its rule, the windows do not overlap, or a tensor is not of that shape or not
+            real.
+
     References:
         Griffin and Lim, "Signal estimation from modified short-time Fourier transform", IEEE TASSP 32(2), 1984.
         Perraudin, Balazs and Sondergaard, "A fast Griffin-Lim algorithm", WASPAA 2013.
@@ -78,6 +93,12 @@ def griffin_lim(
         "fft_length": fft_length,
         "window": window,
     }
+    check_inversion(**frame)
+    check_algorithm(algorithm, iterations=iterations, momentum=momentum, rho=rho)
+    for name, x in (("magnitudes", magnitudes), ("initial_phase", initial_phase)):
+        _check_bins(name, x, fft_length)
+    if magnitudes.shape[-2] is not None and magnitudes.shape[-2] < 2:
+        raise ValueError(f"`magnitudes` must have at least 2 frames. Received: shape={tuple(magnitudes.shape)}")
     initial_phase = ops.cast(initial_phase, "float32")
     # Squares must stay within single precision, so magnitudes are brought near 1: by a power of two, which is exact.
     magnitudes = ops.cast(magnitudes, "float32")
@@ -102,11 +123,35 @@ def griffin_lim(
     if algorithm == "admm":
         audio = _admm(start, forward, inverse, impose, iterations, rho)
     elif algorithm == "lbfgs":
-        weight = ops.convert_to_tensor(overlapped_squares(ops.shape(magnitudes)[-2], **frame))
+        weight = ops.convert_to_tensor(overlapped_squares(ops.shape(magnitudes)[-2], **frame), "float32")
         audio = _lbfgs(inverse(*start), project, weight, iterations)
     else:
         audio = _accelerated(inverse(*start), project, iterations, *acceleration(algorithm, momentum))
     return audio * scale[..., 0]
+
+
+def check_inversion(*, frame_length: int, frame_step: int, fft_length: int, window: str) -> None:
+    """Raises a `ValueError` unless a transform with these frames can be inverted."""
+    check_frame(frame_length, frame_step, fft_length)
+    check_overlap(window, frame_length, frame_step)
+
+
+def check_algorithm(algorithm: str, *, iterations: int, momentum: float, rho: float) -> None:
+    """Raises a `ValueError` that gives the rule, unless there is such an algorithm and its settings are allowed."""
+    check_choice("algorithm", algorithm, ALGORITHMS)
+    check_integer("iterations", iterations, minimum=1)
+    check_number("momentum", momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
+    check_number("rho", rho, "a finite number above 0", lambda x: x > 0)
+
+
+def _check_bins(name: str, x: Any, fft_length: int) -> None:
+    check_real(f"`{name}`", x)
+    bins = fft_length // 2 + 1
+    if len(x.shape) < 2 or x.shape[-1] != bins:
+        raise ValueError(
+            f"`{name}` must have the shape [..., frames, fft_length // 2 + 1] = [..., frames, {bins}]. "
+            f"Received: shape={tuple(x.shape)}"
+        )
 
 
 def acceleration(algorithm: str, momentum: float) -> tuple[float, float, float]:
@@ -207,7 +252,9 @@ def random_phase(frames: Any, bins: int, *, seed: int) -> Any:
     Returns:
         float32 tensor `[frames, bins]` in radians. It repeats after 256 frames.
     """
-    return ops.take(_phases(bins, seed), ops.arange(frames) % _PERIOD, axis=0)
+    phases = _phases(bins, seed)
+    rows = ops.arange(frames, dtype="int32") % _PERIOD
+    return ops.take(constant(phases, rows), rows, axis=0)
 
 
 @functools.lru_cache(maxsize=16)
@@ -229,9 +276,14 @@ def structured_phase(magnitudes: Any, *, fft_length: int) -> Any:
     Returns:
         float32 array or tensor, as `magnitudes` is one, `[..., frames, bins]` in radians.
 
+    Raises:
+        ValueError: `fft_length` is not even, or `magnitudes` is not of that shape.
+
     References:
         Oppenheim and Schafer, "Discrete-Time Signal Processing", chapter on the cepstrum.
     """
+    check_even("fft_length", fft_length)
+    _check_bins("magnitudes", magnitudes, fft_length)
     k = np.arange(fft_length // 2 + 1, dtype=np.float32)
     xp = np if isinstance(magnitudes, np.ndarray) else ops
     minimum = _minimum_phase(xp.stack([magnitudes[..., 0, :], magnitudes[..., -1, :]], axis=-2), fft_length)
@@ -250,8 +302,8 @@ def _minimum_phase(magnitudes: Any, fft_length: int) -> Any:
         cepstrum = np.fft.irfft(np.log(np.maximum(magnitudes, _FLOOR)), fft_length)
         return np.fft.rfft(fold * cepstrum).imag.astype(np.float32)
     logs = ops.log(ops.maximum(magnitudes, _FLOOR))
-    cepstrum = ops.irfft((logs, ops.zeros_like(logs)), fft_length)
-    return ops.rfft(ops.convert_to_tensor(fold) * cepstrum, fft_length)[1]
+    cepstrum = irfft(logs, ops.zeros_like(logs), fft_length)
+    return rfft(constant(fold, cepstrum) * cepstrum)[1]
 
 
 def istft(
@@ -268,9 +320,15 @@ def istft(
 
     Returns:
         float32 tensor `[..., samples]`: `(frames - 1) * frame_step`, and one more if `fft_length` is odd.
+
+    Raises:
+        ValueError: An argument breaks its rule, the windows do not overlap, or a part is not of that shape or not real.
     """
-    frames = ops.irfft((real, imaginary), fft_length)
-    frames = frames * ops.convert_to_tensor(padded_window(window, frame_length, fft_length))
+    check_inversion(frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window)
+    for name, x in (("real", real), ("imaginary", imaginary)):
+        _check_bins(name, x, fft_length)
+    frames = irfft(ops.cast(real, "float32"), ops.cast(imaginary, "float32"), fft_length)
+    frames = frames * constant(padded_window(window, frame_length, fft_length), frames)
     squares = overlapped_squares(
         ops.shape(frames)[-2],
         frame_length=frame_length,
@@ -278,15 +336,15 @@ def istft(
         fft_length=fft_length,
         window=window,
     )
-    return _overlap_add(frames, frame_step) / ops.convert_to_tensor(squares)
+    return _overlap_add(frames, frame_step) / ops.convert_to_tensor(squares, "float32")
 
 
 def overlapped_squares(frames: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str) -> Any:
     """The sum of the squares of the windows over each sample, `[samples]`: an array, or of dynamic frames a tensor."""
     if isinstance(frames, int):
         return _overlapped_squares(frames, frame_length, frame_step, fft_length, window)
-    squares = ops.convert_to_tensor(np.square(padded_window(window, frame_length, fft_length)))
-    return _overlap_add(ops.ones((frames, 1)) * squares, frame_step)
+    squares = ops.convert_to_tensor(np.square(padded_window(window, frame_length, fft_length)), "float32")
+    return _overlap_add(ops.ones((frames, 1), "float32") * squares, frame_step)
 
 
 @functools.lru_cache(maxsize=8)
@@ -340,6 +398,10 @@ def _pad(x: Any, axis: int, before: int, after: int) -> Any:
 def _repeat(times: int, step: Callable[..., Any], state: tuple[Any, ...]) -> tuple[Any, ...]:
     """`state = step(*state)`, some times, as one loop of the backend that gradients go through."""
     if times == 0:  # of no round XLA has no gradient
+        return state
+    if is_litert_export():  # whose loops mix up states where one becomes another: written out
+        for _ in range(times):
+            state = step(*state)
         return state
     if keras.backend.backend() == "jax":  # whose while loops have no gradient
         return ops.fori_loop(0, times, lambda _, state: step(*state), state)

@@ -10,6 +10,7 @@ from keras import ops
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.images import to_gray
+from sonikeras.operations import check_real, constant
 
 # librosa's smallest amplitude, below which it knows no level.
 _AMIN = 1e-5
@@ -79,10 +80,12 @@ def pixels_to_magnitudes(
         ... ).shape
         TensorShape([2, 128, 513])
     """
+    check_real("`pixels`", pixels)
     height, width = pixels.shape[-2:]
     rows = _resizing(height, bins, interpolation)[::-1]
     columns = _resizing(width, frames, interpolation)
-    resized = ops.matmul(ops.matmul(columns, ops.swapaxes(pixels, -1, -2)), rows.T)
+    resized = ops.matmul(constant(columns, pixels), ops.swapaxes(pixels, -1, -2))
+    resized = ops.matmul(resized, constant(rows.T, pixels))
     return _floored(resized, reference=reference, top_db=top_db, xp=ops)
 
 
@@ -118,7 +121,7 @@ def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
     """Magnitudes of pixels in 0..255 that fit the spectrogram. `xp` is NumPy, or `keras.ops` for tensors."""
     magnitudes = xp.maximum(pixels / 255 + 1e-7, _AMIN)
     if reference == "max":
-        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True)
+        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0)
     return xp.maximum(magnitudes, 10 ** (-top_db / 20))
 
 

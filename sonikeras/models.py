@@ -19,6 +19,7 @@ from sonikeras import torchvision_networks
 from sonikeras import weights as weight_files
 from sonikeras.config import SonificationConfig
 from sonikeras.layers import AudioToPicture, ImageToAudio, TorchBatchNormalization
+from sonikeras.operations import is_foreign
 from sonikeras.torchvision_networks import IMAGENET_MEAN, IMAGENET_STD
 
 _IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -564,7 +565,8 @@ def predict_batch(model: keras.Model, inputs: Any) -> np.ndarray:
     Returns:
         Its outputs for the batch.
     """
-    outputs = model.predict_on_batch(inputs)
+    # A batch of `tf.data` is a tensor of TensorFlow's, which JAX does not take.
+    outputs = model.predict_on_batch(np.asarray(inputs) if is_foreign(inputs) else inputs)
     strategy = getattr(model, "distribute_strategy", None)
     return outputs if strategy is None else outputs[: len(outputs) // strategy.num_replicas_in_sync]
 

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def operations(x: Any) -> Any:
@@ -39,6 +40,63 @@ def is_foreign(x: Any) -> bool:
     import tensorflow as tf
 
     return tf.is_tensor(x)
+
+
+def constant(values: np.ndarray, like: Any) -> Any:
+    """An array as a tensor of its own type, whatever `keras.config.floatx()` is: a backend may make that of it.
+
+    Args:
+        values: Array.
+        like: Tensor with which it is to be computed, as of `operations`.
+    """
+    return operations(like).convert_to_tensor(values, str(values.dtype))
+
+
+def check_real(what: str, x: Any) -> None:
+    """Raises a `ValueError` unless `x` is dense and of real numbers, integers or floats.
+
+    Args:
+        what: What `x` is, the subject of the message.
+        x: Tensor, symbolic tensor or array. What has no type, as a list, passes.
+    """
+    kind = type(x).__name__
+    if kind == "RaggedTensor" or getattr(x, "ragged", False) is True:
+        raise ValueError(
+            f"{what} must be a dense tensor: pad the examples to one length, with `to_tensor()` or "
+            f"`padded_batch`. Received: a ragged tensor of shape={tuple(x.shape)}"
+        )
+    if kind == "SparseTensor" or hasattr(x, "todense") or _has_flag(x, "sparse", "is_sparse", "is_sparse_csr"):
+        raise ValueError(f"{what} must be a dense tensor. Received: a sparse tensor of shape={tuple(x.shape)}")
+    if not hasattr(x, "dtype"):
+        return
+    try:
+        dtype = keras.backend.standardize_dtype(x.dtype)
+    except ValueError:  # no backend has it
+        dtype = str(x.dtype)
+    if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        raise ValueError(f"{what} must be of real numbers, integers or floats. Received: dtype={dtype}")
+
+
+def _has_flag(x: Any, *names: str) -> bool:
+    return any(getattr(x, name, False) is True for name in names)
+
+
+def is_litert_export() -> bool:
+    """Whether the graph that is being made is for LiteRT, which lacks complex numbers and most Fourier transforms.
+
+    Keras and TensorFlow give no other sign of it than who is calling.
+    """
+    if "tensorflow" not in sys.modules:
+        return False
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__", "") in _LITERT_EXPORTERS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_LITERT_EXPORTERS = {"keras.src.export.litert", "tensorflow.lite.python.lite"}
 
 
 def check_tensorflow(what: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.operations import operations
+from sonikeras.operations import check_real, constant, operations
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
@@ -45,20 +45,35 @@ def draw(
             that of straight lines between them. The picture is the same. Defaults to `False`.
 
     Returns:
-        float32 tensor `[..., height, width, 3]` in 0..255.
+        float32 tensor `[..., height, width, 3]` in 0..255. An example with no level but 0 dB has the lowest colour:
+        none of its levels is higher than another, so relative to the loudest it is silent.
+
+    Raises:
+        ValueError: There is no such colormap, or `db` is not real.
     """
+    check_real("`db`", db)
     ops = operations(db)
     db = ops.cast(db, "float32")
+    low: Any
+    high: Any
+    step: Any
     if stretch:
-        low, high = (_level(reduce(db, axis=(-2, -1), keepdims=True), scale) for reduce in (ops.min, ops.max))
+        lowest = ops.min(db, axis=(-2, -1), keepdims=True, initial=math.inf)  # of no examples there is no other
+        highest = ops.max(db, axis=(-2, -1), keepdims=True, initial=-math.inf)
+        low, high = _level(lowest, scale), _level(highest, scale)
+        step = (high - low) / 256
+        step = ops.where(step > 0, step, 1.0)
     else:
         low, high = (0.0, 1.0) if scale == "amplitude" else (-float(top_db), 0.0)
-    step = (high - low) / 256
-    shades = ops.clip((_level(db, scale) - low) / ops.where(step > 0, step, 1.0), 0, 255)
+        step = (high - low) / 256
+        silent = ops.all(db == 0, axis=(-2, -1), keepdims=True)
+        db = ops.where(silent, -float(top_db), db)
+    shades = ops.clip((_level(db, scale) - low) / step, 0, 255)
     # Only what pixels show is coloured: of each band of columns and each band of rows its bins and frames.
     frames, across = _bands(columns, 32)
     bins, down = _bands(rows, 16)
-    cells = ops.take(ops.swapaxes(ops.take(shades, frames, axis=-2), -2, -1), bins, axis=-2)
+    cells = ops.take(shades, constant(frames, db), axis=-2)
+    cells = ops.take(ops.swapaxes(cells, -2, -1), constant(bins, db), axis=-2)
     table, channels = colors(colormap), np.eye(3, dtype=np.float32)
     if _is_gray(table):
         cells, channels = _floor(cells, gradient), np.ones((1, 3), np.float32)
@@ -66,15 +81,16 @@ def draw(
         cells = ops.reshape(cells, (-1, 1))
         number = cells == cells  # what is not has no place in the table, and would end the whole batch
         index = ops.cast(ops.where(number, cells, 0.0)[:, 0], "int32")
-        colored = ops.where(number, ops.take(table, index, axis=0), np.float32(np.nan))
+        colored = ops.where(number, ops.take(constant(table, db), index, axis=0), float("nan"))
         if gradient:
             slopes = np.diff(table, axis=0, append=table[-1:])
-            colored = colored + _gradient_of(cells) * ops.take(slopes, index, axis=0)
+            colored = colored + _gradient_of(cells) * ops.take(constant(slopes, db), index, axis=0)
         cells = colored
     lead = ops.shape(db)[:-2]
     height, width = down.shape[0] * down.shape[1], across.shape[0] * across.shape[1]
-    across = np.kron(across.transpose(0, 2, 1), channels[None])
-    inputs, outputs = across.shape[1:]
+    weights = np.kron(across.transpose(0, 2, 1), channels[None])
+    inputs, outputs = weights.shape[1:]
+    across, down = constant(weights, db), constant(down, db)
     if (columns < 0).any():  # a bicubic, which overshoots: Pillow resizes across first, and rounds and clips there
         grid = ops.matmul(ops.reshape(cells, (*lead, len(frames), bins.size, inputs)), across)
         grid = _floor(ops.clip(grid, 0, 255) + 0.5, gradient)

@@ -11,10 +11,13 @@ import functools
 import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from keras import backend
 
-from sonikeras.operations import operations
+from sonikeras import fourier
+from sonikeras.config import plain
+from sonikeras.operations import check_real, is_litert_export, operations
 
 Window = str | tuple[Any, ...]
 
@@ -63,7 +66,9 @@ def stft(
         >>> real.shape, int(np.argmax(real[8]))
         (TensorShape([17, 129]), 8)
     """
+    check_real("`audio`", audio)
     ops = operations(audio)
+    frame_length, frame_step, fft_length = map(plain, (frame_length, frame_step, fft_length))
     values = analysis_window(window, frame_length, periodic=periodic, scaling=scaling)
     values = values.astype(backend.standardize_dtype(audio.dtype))
     before = after = fft_length // 2 if center and padding is None else 0
@@ -77,6 +82,16 @@ def stft(
         before, after = missing // 2, after + missing - missing // 2
     if padding is not None or center:
         audio = ops.pad(audio, [(0, 0)] * (len(audio.shape) - 1) + [(before, after)])
+    if fft_length & (fft_length - 1) and is_litert_export():
+        import tensorflow as tf
+
+        around = fft_length - frame_length
+        values = np.pad(values, (around // 2, around - around // 2))
+        return fourier.rfft(tf.signal.frame(audio, fft_length, frame_step) * values)
+    if fourier.is_empty(audio):
+        frames = 1 + (audio.shape[-1] - fft_length) // frame_step
+        nothing = ops.zeros((*audio.shape[:-1], frames, fft_length // 2 + 1), values.dtype.name)
+        return nothing, nothing
     return ops.stft(audio, frame_length, frame_step, fft_length, window=values, center=False)
 
 
@@ -88,17 +103,31 @@ def stft_power(audio: Any, **arguments: Any) -> Any:
 
 
 def power_to_amplitude(power: Any) -> Any:
-    """The square root, with a gradient of 0 instead of NaN where there is silence."""
+    """The square root, with a gradient of 0 instead of NaN or infinity where there is silence.
+
+    Silence is a power below the smallest normal number of single precision, an amplitude of 1e-19.
+    """
     ops = operations(power)
-    silent = power <= 0
-    return ops.where(silent, 0.0, ops.sqrt(ops.where(silent, 1.0, power)))
+    root = ops.sqrt(ops.where(power < _tiny(power), ops.stop_gradient(power), power))
+    return ops.where(power <= 0, 0.0, root)
 
 
 def phase(real: Any, imaginary: Any) -> Any:
-    """The angle in radians, with a gradient of 0 instead of NaN where there is silence."""
+    """The angle in radians, with a gradient of 0 instead of NaN or infinity where there is silence.
+
+    Silence is a power below the smallest normal number of single precision, by which a gradient would be divided. The
+    angle itself is right there too, unless both parts are 0.
+    """
     ops = operations(real)
+    faint = ops.square(real) + ops.square(imaginary) < _tiny(real)
+    real, imaginary = (ops.where(faint, ops.stop_gradient(part), part) for part in (real, imaginary))
     silent = (real == 0) & (imaginary == 0)
     return ops.arctan2(ops.where(silent, 0.0, imaginary), ops.where(silent, 1.0, real))
+
+
+def _tiny(x: Any) -> float:
+    """The smallest normal number of single precision, or of a tensor's type if that knows none so small."""
+    return max(2.0**-126, float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny))
 
 
 def floor(x: Any, lowest: Any) -> Any:
@@ -118,11 +147,13 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
             Defaults to 80.
 
     Returns:
-        float tensor of the same shape. Of silence all levels are equal.
+        float tensor of the same shape, float32 where `power` is in half precision, which has no numbers as small as
+        the powers of soft bins. Of silence all levels are equal.
     """
     ops = operations(power)
+    power = ops.cast(power, backend.result_type(power.dtype, "float32"))
     db = 10 * ops.log10(floor(power, _AMIN**2))
-    loudest = ops.max(db, axis=axis, keepdims=True)
+    loudest = ops.max(db, axis=axis, keepdims=True, initial=-math.inf)  # of no examples there is no other
     if top_db is not None:  # of levels and not of powers, whose ratio has no place in a half-precision constant
         db = floor(db, loudest - top_db)
     return db - (loudest if isinstance(reference, str) else 20 * math.log10(max(reference, _AMIN)))

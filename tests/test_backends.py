@@ -74,6 +74,13 @@ def test_all_layers_pass_their_harness(backend):
     run(backend, "-m", "pytest", "-n", 0, "-q", "-p", "no:cacheprovider", HERE / "test_layer_harness.py")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", OTHERS)
+def test_edges_of_layers(backend):
+    chosen = "functions or inversion_is or empty or (gradient and float32) or phase or sparse or (floatx and Image)"
+    run(backend, "-m", "pytest", "-n", 0, "-q", "-p", "no:cacheprovider", HERE / "test_layer_inputs.py", "-k", chosen)
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_importing_is_light_and_without_tensorflow_only_what_needs_it_is_missing(backend):
     script = """

@@ -1,20 +1,58 @@
 """Exported layers give what they gave: as a SavedModel, in LiteRT and in ONNX, with another batch size."""
 
 import importlib.util
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_layer_harness import CASES, numpy
+from test_layer_harness import AUDIO, CASES, CHAIN, IMAGES, STEREO, Case, numpy
 
+from sonikeras import SonificationConfig, layers
 from sonikeras.layers import Spectrogram, SpectrogramImage
 
-_COMPLEX = "has no complex numbers, which an inverse or complex Fourier transform needs"
-_NOT_IN_LITERT = dict.fromkeys(("MDCT", "InverseMDCT", "GriffinLim", "ImageToAudio"), f"LiteRT {_COMPLEX}")
-_NOT_IN_ONNX = dict.fromkeys(_NOT_IN_LITERT, f"ONNX as tf2onnx writes it {_COMPLEX}") | dict.fromkeys(
-    ("Spectrogram", "AudioToPicture"), "tf2onnx has no Fourier transform whose real and imaginary part are both used"
-)
+# Of each format what it cannot hold, with the reason, which the table in the documentation gives.
+_REASONS = {
+    "SavedModel": {},
+    "LiteRT": {},
+    "ONNX (`tf2onnx`)": dict.fromkeys(
+        ("MDCT", "InverseMDCT", "GriffinLim", "ImageToAudio"), "no: it has no complex numbers"
+    )
+    | dict.fromkeys(("Spectrogram", "AudioToPicture"), "no: it has no Fourier transform whose two parts are used"),
+}
+_NOT_IN_ONNX = _REASONS["ONNX (`tf2onnx`)"]
+# What LiteRT has no operations for: sizes that are no power of two, inverse and complex transforms.
+_LITE_CASES = CASES | {
+    "Spectrogram-400": Case(lambda: Spectrogram(400, 160), AUDIO),
+    "Spectrogram-odd": Case(lambda: Spectrogram(401, 100, mode="stft", padding="same"), STEREO),
+    "Spectrogram-longer": Case(lambda: Spectrogram(300, 100, 500, frequency_scale="mel", num_bins=20), AUDIO),
+    "GriffinLim-fast": Case(
+        lambda: layers.GriffinLim(100, 25, iterations=5), np.abs(np.random.default_rng(0).normal(size=(3, 9, 51)))
+    ),
+    "AudioToPicture-lossless": Case(lambda: layers.AudioToPicture("lossless", (20, 30)), AUDIO),
+    "AudioToPicture-400": Case(
+        lambda: layers.AudioToPicture(
+            CHAIN.replace(analysis_fft_length=400, analysis_frame_length=400, analysis_frame_step=160), (20, 24)
+        ),
+        AUDIO,
+    ),
+    "ImageToAudio-lossless": Case(
+        lambda: layers.ImageToAudio(SonificationConfig.preset("lossless").replace(frames=8)), IMAGES
+    ),
+    "ImageToAudio-structured": Case(
+        lambda: layers.ImageToAudio(CHAIN.replace(initial_phase="structured", iterations=4)), IMAGES
+    ),
+}
+_DOCUMENT = Path(__file__).parents[1] / "docs" / "layers.md"
+
+
+def export_table():
+    """The table of the documentation: what these tests run."""
+    yield "| exported with `model.export` | " + " | ".join(_REASONS) + " |"
+    yield "|---" * (1 + len(_REASONS)) + "|"
+    for name in layers.__all__:
+        yield f"| `{name}` | " + " | ".join(reasons.get(name, "yes") for reasons in _REASONS.values()) + " |"
 
 
 def supported(reasons):
@@ -26,7 +64,7 @@ def supported(reasons):
 
 @pytest.fixture
 def case_and_model(request):
-    case = CASES[request.param]
+    case = _LITE_CASES[request.param]
     model = keras.Sequential([keras.Input(case.x.shape[1:]), case.make()])
     model(case.floats)
     return case, model
@@ -36,7 +74,13 @@ def assert_same(result, case, model):
     expected = numpy(model(case.floats[: len(result)]))
     if model.layers[-1].get_config().get("mode") == "angle":
         result, expected = np.cos(result), np.cos(expected)  # half a turn has two signs
+    assert result.shape == expected.shape
     assert np.abs(result - expected).max() < 1e-3 * max(1, np.abs(expected).max())
+
+
+def test_the_table_of_the_documentation_is_what_is_tested():
+    _, table, _ = _DOCUMENT.read_text().split("<!-- exports -->")
+    assert table.split("\n\n")[1].splitlines() == list(export_table())
 
 
 def run_lite(data, *batches):
@@ -62,7 +106,7 @@ def test_saved_model_serves_another_batch_size(case_and_model, tmp_path):
         assert_same(saved.serve(case.floats[:count]).numpy(), case, model)
 
 
-@pytest.mark.parametrize("case_and_model", supported(_NOT_IN_LITERT), indirect=True)
+@pytest.mark.parametrize("case_and_model", _LITE_CASES, indirect=True)
 def test_lite(case_and_model, tmp_path):
     case, model = case_and_model
     model.export(tmp_path / "model.tflite", format="litert", verbose=False)
@@ -82,6 +126,19 @@ def test_onnx(case_and_model, tmp_path):
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
     for count in (1, 3):
         assert_same(session.run(None, {session.get_inputs()[0].name: case.floats[:count]})[0], case, model)
+
+
+def test_decibels_in_lite_are_those_of_double_precision(tmp_path):
+    """Of 25 ms at 16 kHz, 400 samples, down to 70 dB below the loudest."""
+    layer = Spectrogram(400, 160, reference=1.0, top_db=None)
+    audio = np.random.default_rng(0).normal(size=(2, 16000)).astype(np.float32)
+    keras.Sequential([keras.Input(audio.shape[1:]), layer]).export(
+        tmp_path / "model.tflite", format="litert", verbose=False
+    )
+    (result,) = run_lite((tmp_path / "model.tflite").read_bytes(), audio)
+    exact = numpy(Spectrogram(400, 160, reference=1.0, top_db=None, dtype="float64")(audio.astype("float64")))
+    error = np.abs(result - exact)[exact > exact.max() - 70]
+    assert error.max() < 0.02 and np.median(error) < 1e-5
 
 
 @pytest.fixture(scope="module")

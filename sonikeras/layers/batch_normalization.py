@@ -7,6 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from sonikeras.config import plain
+from sonikeras.operations import check_real
+
 
 @keras.saving.register_keras_serializable("sonikeras")
 class TorchBatchNormalization(keras.layers.BatchNormalization):
@@ -31,7 +34,7 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
         That of `inputs`.
 
     Raises:
-        ValueError: `renorm` or `synchronized` is asked for, or the input has a mask.
+        ValueError: `renorm` or `synchronized` is asked for, or the input has a mask, is not real or not dense.
 
     Reference:
         [`torch.nn.BatchNorm2d`](https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html)
@@ -51,7 +54,11 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
         for name in ("renorm", "synchronized"):
             if kwargs.get(name):
                 raise ValueError(f"`{name}` must be False: PyTorch's rules have no such thing. Received: {name}=True")
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        super().__init__(momentum=plain(momentum), epsilon=plain(epsilon), **kwargs)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        check_real("The input of `TorchBatchNormalization`", inputs)
+        return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None:

@@ -7,21 +7,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras.config import (
-    ALGORITHMS,
-    INITIAL_PHASES,
-    WINDOWS,
-    check_choice,
-    check_frame,
-    check_integer,
-    check_number,
-    check_overlap,
-)
-from sonikeras.griffin_lim import griffin_lim, random_phase, structured_phase
+from sonikeras.config import INITIAL_PHASES, WINDOWS, check_choice, check_integer, plain
+from sonikeras.griffin_lim import check_algorithm, check_inversion, griffin_lim, random_phase, structured_phase
+from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.operations import check_real
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class GriffinLim(keras.layers.Layer):
+class GriffinLim(SignalLayer):
     """Finds audio whose short-time Fourier transform has given magnitudes. See `sonikeras.griffin_lim.griffin_lim`.
 
     From the same initial phase it is `librosa.griffinlim`. It has no weights, gradients go through it, and it computes
@@ -55,7 +48,8 @@ class GriffinLim(keras.layers.Layer):
         `[batch, ..., samples]`, where `samples = (frames - 1) * frame_step`, and one more if `fft_length` is odd.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input is not of that shape.
+        ValueError: An argument breaks its rule, the windows do not overlap, or the input is not of that shape, not
+            real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -63,6 +57,11 @@ class GriffinLim(keras.layers.Layer):
         >>> sonikeras.layers.GriffinLim()(magnitudes).shape
         TensorShape([2, 65024])
     """
+
+    ARGUMENTS = (
+        "frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho",
+        "initial_phase", "seed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -79,34 +78,36 @@ class GriffinLim(keras.layers.Layer):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        check_frame(frame_length, frame_step, fft_length)
+        super().__init__(**kwargs)
         check_choice("window", window, WINDOWS)
-        check_overlap(window, frame_length, frame_step)
-        check_choice("algorithm", algorithm, ALGORITHMS)
+        check_inversion(
+            frame_length=frame_length,
+            frame_step=frame_step,
+            fft_length=frame_length if fft_length is None else fft_length,
+            window=window,
+        )
+        check_algorithm(algorithm, iterations=iterations, momentum=momentum, rho=rho)
         check_choice("initial_phase", initial_phase, INITIAL_PHASES)
-        check_integer("iterations", iterations, minimum=1)
-        check_integer("seed", seed, minimum=0)
-        check_number("momentum", momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
-        check_number("rho", rho, "a finite number above 0", lambda x: x > 0)
         if initial_phase == "structured" and (fft_length or frame_length) % 2:
             raise ValueError(
                 "`fft_length` must be even with initial_phase='structured'. "
                 f"Received: fft_length={fft_length or frame_length}"
             )
-        self.frame_length = frame_length
-        self.frame_step = frame_step
-        self.fft_length = fft_length
-        self.window = window
-        self.algorithm = algorithm
-        self.iterations = iterations
-        self.momentum = momentum
-        self.rho = rho
-        self.initial_phase = initial_phase
-        self.seed = seed
+        self.frame_length = plain(frame_length)
+        self.frame_step = plain(frame_step)
+        self.fft_length = plain(fft_length)
+        self.window = plain(window)
+        self.algorithm = plain(algorithm)
+        self.iterations = plain(iterations)
+        self.momentum = plain(momentum)
+        self.rho = plain(rho)
+        self.initial_phase = plain(initial_phase)
+        self.seed = check_integer("seed", seed, minimum=0)
 
     def call(self, inputs: Any, initial_phase: Any = None) -> Any:
         fft_length = self.fft_length or self.frame_length
+        if initial_phase is not None:
+            check_real("`initial_phase`", initial_phase)
         self.compute_output_shape(tuple(inputs.shape), None if initial_phase is None else tuple(initial_phase.shape))
         magnitudes = ops.cast(inputs, "float32")
         if initial_phase is None and self.initial_phase == "structured":
@@ -144,13 +145,6 @@ class GriffinLim(keras.layers.Layer):
             )
         *batch, frames, _ = inputs_shape
         return (*batch, None if frames is None else (frames - 1) * self.frame_step + fft_length % 2)
-
-    def get_config(self) -> dict[str, Any]:
-        names = (
-            "frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho",
-            "initial_phase", "seed",
-        )  # fmt: skip
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def _fits(phase: tuple[int | None, ...], inputs: tuple[int | None, ...]) -> bool:

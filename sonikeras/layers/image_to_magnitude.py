@@ -9,13 +9,15 @@ import numpy as np
 from keras import ops
 
 from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, check_choice, check_integer, check_number
+from sonikeras.layers._signal_layer import SignalLayer
 from sonikeras.magnitudes import pixels_to_magnitudes
+from sonikeras.operations import constant
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, green and blue
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class ImageToMagnitude(keras.layers.Layer):
+class ImageToMagnitude(SignalLayer):
     """Reads images as the magnitudes of spectrograms: rows are frequencies, columns moments, brightness is strength.
 
     What `sonikeras.magnitudes.image_to_magnitudes` does, with a gradient and without rounding gray values and resized
@@ -39,7 +41,7 @@ class ImageToMagnitude(keras.layers.Layer):
         `[batch, frames, bins]`, lowest frequency first.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input is not of that shape.
+        ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -47,6 +49,8 @@ class ImageToMagnitude(keras.layers.Layer):
         >>> sonikeras.layers.ImageToMagnitude()(image).shape
         TensorShape([1, 128, 513])
     """
+
+    ARGUMENTS = ("frames", "bins", "interpolation", "reference", "top_db")
 
     def __init__(
         self,
@@ -58,24 +62,19 @@ class ImageToMagnitude(keras.layers.Layer):
         top_db: float = 80,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        check_integer("frames", frames, minimum=1)
-        check_integer("bins", bins, minimum=1)
-        check_choice("interpolation", interpolation, IMAGE_INTERPOLATIONS)
-        check_choice("reference", reference, REFERENCES)
-        check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
-        self.frames = frames
-        self.bins = bins
-        self.interpolation = interpolation
-        self.reference = reference
-        self.top_db = top_db
+        super().__init__(**kwargs)
+        self.frames = check_integer("frames", frames, minimum=1)
+        self.bins = check_integer("bins", bins, minimum=1)
+        self.interpolation = check_choice("interpolation", interpolation, IMAGE_INTERPOLATIONS)
+        self.reference = check_choice("reference", reference, REFERENCES)
+        self.top_db = check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
 
     def call(self, inputs: Any) -> Any:
         shape = tuple(inputs.shape)
         self.compute_output_shape(shape)
         pixels = ops.cast(inputs, "float32")
         if len(shape) == 4:
-            pixels = pixels[..., 0] if shape[3] == 1 else ops.matmul(pixels, _GRAY)
+            pixels = pixels[..., 0] if shape[3] == 1 else ops.matmul(pixels, constant(_GRAY, pixels))
         magnitudes = pixels_to_magnitudes(
             pixels,
             frames=self.frames,
@@ -93,7 +92,3 @@ class ImageToMagnitude(keras.layers.Layer):
                 f"or [batch, height, width, 3] with height and width known. Received: shape={input_shape}"
             )
         return (input_shape[0], self.frames, self.bins)
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("frames", "bins", "interpolation", "reference", "top_db")
-        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -8,11 +8,16 @@ import keras
 from keras import ops
 
 from sonikeras import mdct
+from sonikeras.layers._signal_layer import SignalLayer
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class MDCT(keras.layers.Layer):
+class MDCT(SignalLayer):
     """Modified discrete cosine transform of raw audio: orthonormal, with the sine window. See `sonikeras.mdct.mdct`.
+
+    `InverseMDCT` gives the audio back, but for the first and the last `frame_step` samples: one frame covers them where
+    two are needed. Pad the audio by a step on either side where all of it must come back, and what is missing to a
+    whole step at the end.
 
     Args:
         frame_step: Even integer, samples from one frame to the next, half a frame's length. Defaults to 512.
@@ -25,20 +30,26 @@ class MDCT(keras.layers.Layer):
         `[batch, frames, frame_step]`, where `frames = samples // frame_step - 1`.
 
     Raises:
-        ValueError: `frame_step` is not an even integer of at least 2, or the input is not of that shape or shorter than
-            a frame.
+        ValueError: `frame_step` is not an even integer of at least 2, or the input is not of that shape, shorter than a
+            frame, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
         >>> audio = np.random.default_rng(0).normal(size=(1, 22050)).astype("float32")
         >>> sonikeras.layers.MDCT()(audio).shape
         TensorShape([1, 42, 512])
+
+        >>> padded = np.pad(audio, ((0, 0), (512, 512 + -audio.shape[1] % 512)))
+        >>> again = sonikeras.layers.InverseMDCT()(sonikeras.layers.MDCT()(padded))[:, 512:][:, : audio.shape[1]]
+        >>> bool(np.abs(again - audio).max() < 1e-5)
+        True
     """
 
+    ARGUMENTS = ("frame_step",)
+
     def __init__(self, frame_step: int = 512, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        mdct.check_even("frame_step", frame_step)
-        self.frame_step = frame_step
+        super().__init__(**kwargs)
+        self.frame_step = mdct.check_even("frame_step", frame_step)
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
@@ -55,13 +66,12 @@ class MDCT(keras.layers.Layer):
             )
         return (batch, None if samples is None else samples // self.frame_step - 1, self.frame_step)
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"frame_step": self.frame_step}
-
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class InverseMDCT(keras.layers.Layer):
+class InverseMDCT(SignalLayer):
     """The sound of MDCT coefficients, whatever they are: the inverse of `MDCT`. See `sonikeras.mdct.inverse_mdct`.
+
+    Of audio that went through `MDCT` the first and the last step do not come back, unless it was padded: see there.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
@@ -73,16 +83,13 @@ class InverseMDCT(keras.layers.Layer):
         `[batch, (frames + 1) * bins]`.
 
     Raises:
-        ValueError: The input is not of that shape.
+        ValueError: The input is not of that shape, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
         >>> sonikeras.layers.InverseMDCT()(np.ones((1, 128, 512), "float32")).shape
         TensorShape([1, 66048])
     """
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))

@@ -9,13 +9,14 @@ import keras
 from keras import ops
 
 from sonikeras import chain
-from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
+from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer, plain
+from sonikeras.layers._signal_layer import SignalLayer
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
 from sonikeras.pictures import INTERPOLATIONS, colors, crop_box
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class ImageToAudio(keras.layers.Layer):
+class ImageToAudio(SignalLayer):
     """Turns images into sounds, inside a model: what `sonikeras.sonify` does, with a gradient.
 
     Gray values and resized pixels are not rounded to 8 bits, nor samples to 16, and the random initial phase is decided
@@ -35,7 +36,7 @@ class ImageToAudio(keras.layers.Layer):
         `[batch, samples]`, `config.samples` of them at `config.sample_rate`.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input is not of that shape.
+        ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -44,13 +45,14 @@ class ImageToAudio(keras.layers.Layer):
         TensorShape([1, 66048])
     """
 
+    ARGUMENTS = ("seed",)
+
     def __init__(
         self, config: str | SonificationConfig | Mapping[str, Any] = "study", *, seed: int = 0, **kwargs: Any
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        check_integer("seed", seed, minimum=0)
+        super().__init__(**kwargs)
         self.config = _config(config)
-        self.seed = seed
+        self.seed = check_integer("seed", seed, minimum=0)
         self._magnitudes = ImageToMagnitude(
             frames=self.config.frames,
             bins=self.config.bins,
@@ -71,11 +73,11 @@ class ImageToAudio(keras.layers.Layer):
         return (self._magnitudes.compute_output_shape(input_shape)[0], self.config.samples)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"config": self.config.to_dict(), "seed": self.seed}
+        return super().get_config() | {"config": self.config.to_dict()}
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class AudioToPicture(keras.layers.Layer):
+class AudioToPicture(SignalLayer):
     """Draws the spectrogram pictures of sounds, inside a model: what `sonikeras.dataset` feeds, with a gradient.
 
     Shades are steps, which have no gradient; what is given back is that of straight lines between them. It has no
@@ -98,7 +100,7 @@ class AudioToPicture(keras.layers.Layer):
         `[batch, height, width, 3]` in 0..255.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input is not of that shape.
+        ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -106,6 +108,8 @@ class AudioToPicture(keras.layers.Layer):
         >>> sonikeras.layers.AudioToPicture("study", (224, 224))(audio).shape
         TensorShape([1, 224, 224, 3])
     """
+
+    ARGUMENTS = ("image_size", "shorter_side", "interpolation")
 
     def __init__(
         self,
@@ -116,12 +120,13 @@ class AudioToPicture(keras.layers.Layer):
         interpolation: str = "bilinear",
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.config = _config(config)
         colors(self.config.colormap)
-        check_choice("interpolation", interpolation, INTERPOLATIONS)
+        self.interpolation = check_choice("interpolation", interpolation, INTERPOLATIONS)
         if shorter_side is not None:
-            check_integer("shorter_side", shorter_side, minimum=1)
+            shorter_side = check_integer("shorter_side", shorter_side, minimum=1)
+        image_size = plain(image_size)
         if image_size is not None:
             sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,)
             if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
@@ -132,7 +137,6 @@ class AudioToPicture(keras.layers.Layer):
             crop_box(self.config.picture_size, image_size=image_size, shorter_side=shorter_side)
         self.image_size = image_size
         self.shorter_side = shorter_side
-        self.interpolation = interpolation
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
@@ -156,8 +160,7 @@ class AudioToPicture(keras.layers.Layer):
         return (input_shape[0], *(self.image_size or self.config.picture_size), 3)
 
     def get_config(self) -> dict[str, Any]:
-        names = ("image_size", "shorter_side", "interpolation")
-        return super().get_config() | {"config": self.config.to_dict()} | {name: getattr(self, name) for name in names}
+        return super().get_config() | {"config": self.config.to_dict()}
 
 
 def _config(config: str | SonificationConfig | Mapping[str, Any]) -> SonificationConfig:

@@ -9,7 +9,9 @@ import numpy as np
 from keras import ops
 
 from sonikeras import spectrograms
-from sonikeras.config import WINDOWS, check_choice, check_frame, check_integer, check_number
+from sonikeras.config import WINDOWS, check_choice, check_frame, check_integer, check_number, plain
+from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.operations import constant
 
 SCALES = ("db", "amplitude", "power")
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
@@ -18,7 +20,7 @@ _C1 = 32.703
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class Spectrogram(keras.layers.Layer):
+class Spectrogram(SignalLayer):
     """Spectrogram of raw audio, equal to librosa's, in place of `keras.layers.STFTSpectrogram`.
 
     By default it is `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a
@@ -74,8 +76,8 @@ class Spectrogram(keras.layers.Layer):
         float16, is that number: powers of loud sounds are.
 
     Raises:
-        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, it is shorter than a frame, or
-            complex.
+        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, it is shorter than a frame, not
+            real or not dense.
 
     References:
         The [short-time Fourier transform](https://librosa.org/doc/latest/generated/librosa.stft.html) of librosa,
@@ -90,6 +92,12 @@ class Spectrogram(keras.layers.Layer):
         >>> sonikeras.layers.Spectrogram(frequency_scale="mel", num_bins=80)(audio).shape[1:]
         TensorShape([44, 80])
     """
+
+    ARGUMENTS = (
+        "frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db", "mode",
+        "scaling", "periodic", "padding", "expand_dims", "data_format", "frequency_scale", "num_bins",
+        "sampling_rate", "min_freq", "max_freq",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -116,9 +124,9 @@ class Spectrogram(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("trainable", False)
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
-        check_integer("frame_length", frame_length, minimum=1)
-        self._frame_step = max(frame_length // 2, 1) if frame_step is None else frame_step
+        super().__init__(**kwargs)
+        frame_length = check_integer("frame_length", frame_length, minimum=1)
+        self._frame_step = max(frame_length // 2, 1) if frame_step is None else plain(frame_step)
         check_frame(frame_length, self._frame_step, fft_length)
         check_choice("scale", scale, SCALES)
         check_choice("mode", mode, (None, *MODES))
@@ -128,35 +136,33 @@ class Spectrogram(keras.layers.Layer):
         check_choice("frequency_scale", frequency_scale, FREQUENCY_SCALES)
         for name, value in (("center", center), ("periodic", periodic), ("expand_dims", expand_dims)):
             check_choice(name, value, (True, False))
-        if reference != "max":
+        if plain(reference) != "max":
             check_number("reference", reference, '"max" or a finite number above 0', lambda x: x > 0)
         if top_db is not None:
             check_number("top_db", top_db, "None or a finite number above 0", lambda x: x > 0)
         self.frame_length = frame_length
-        self.frame_step = frame_step
-        self.fft_length = fft_length
-        self.window = _checked_window(window, frame_length)
-        self.center = center
-        self.scale = scale
-        self.reference = reference
-        self.top_db = top_db
-        self.mode = mode
-        self.scaling = scaling
-        self.periodic = periodic
-        self.padding = padding
-        self.expand_dims = expand_dims
-        self.data_format = data_format or keras.config.image_data_format()
-        self.frequency_scale = frequency_scale
-        self.num_bins = num_bins
-        self.sampling_rate = sampling_rate
-        self.min_freq = min_freq
-        self.max_freq = max_freq
+        self.frame_step = plain(frame_step)
+        self.fft_length = plain(fft_length)
+        self.window = _checked_window(plain(window), frame_length)
+        self.center = plain(center)
+        self.scale = plain(scale)
+        self.reference = plain(reference)
+        self.top_db = plain(top_db)
+        self.mode = plain(mode)
+        self.scaling = plain(scaling)
+        self.periodic = plain(periodic)
+        self.padding = plain(padding)
+        self.expand_dims = plain(expand_dims)
+        self.data_format = plain(data_format) or keras.config.image_data_format()
+        self.frequency_scale = plain(frequency_scale)
+        self.num_bins = plain(num_bins)
+        self.sampling_rate = plain(sampling_rate)
+        self.min_freq = plain(min_freq)
+        self.max_freq = plain(max_freq)
         self._check_bands()
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
-        if keras.backend.standardize_dtype(inputs.dtype).startswith("complex"):
-            raise ValueError(f"The input of `Spectrogram` must be real. Received: dtype={inputs.dtype}")
         audio = ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
         if len(inputs.shape) == 3 and self.data_format == "channels_last":
             audio = ops.swapaxes(audio, 1, 2)
@@ -204,7 +210,7 @@ class Spectrogram(keras.layers.Layer):
             bank = spectrograms.filter_bank(
                 self.frequency_scale, fft_length=self._fft_length, sampling_rate=self.sampling_rate, **self._bands
             )
-            power = ops.matmul(power, ops.cast(bank, power.dtype))
+            power = ops.matmul(power, constant(bank.astype(keras.backend.standardize_dtype(power.dtype)), power))
         if kind == "db":
             example = tuple(range(1, len(power.shape)))
             return spectrograms.power_to_db(power, axis=example, reference=self.reference, top_db=self.top_db)
@@ -213,7 +219,7 @@ class Spectrogram(keras.layers.Layer):
         if kind == "psd":
             sides = np.full(power.shape[-1], 2.0)
             sides[[0, -1]] = 1
-            return power * ops.cast(sides, power.dtype)
+            return power * constant(sides.astype(keras.backend.standardize_dtype(power.dtype)), power)
         return power if kind == "power" else spectrograms.power_to_amplitude(power)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -288,14 +294,6 @@ class Spectrogram(keras.layers.Layer):
                 "0 <= `min_freq` < `max_freq` <= `sampling_rate` / 2 must hold, and with frequency_scale='log' "
                 f"0 < `min_freq`. Received: min_freq={low}, max_freq={high}, sampling_rate={self.sampling_rate}"
             )
-
-    def get_config(self) -> dict[str, Any]:
-        names = (
-            "frame_length", "frame_step", "fft_length", "window", "center", "scale", "reference", "top_db", "mode",
-            "scaling", "periodic", "padding", "expand_dims", "data_format", "frequency_scale", "num_bins",
-            "sampling_rate", "min_freq", "max_freq",
-        )  # fmt: skip
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def _checked_window(window: Any, length: int) -> spectrograms.Window:

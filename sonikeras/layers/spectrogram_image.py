@@ -8,11 +8,12 @@ import keras
 from keras import ops
 
 from sonikeras import pictures
-from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice, check_number
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice, check_number, plain
+from sonikeras.layers._signal_layer import SignalLayer
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
-class SpectrogramImage(keras.layers.Layer):
+class SpectrogramImage(SignalLayer):
     """Draws spectrograms as colour pictures, low frequencies below, ready for a network that takes 0..255.
 
     At `image_size=(600, 1200)` and with the other defaults the picture is that of `librosa.display.specshow` with a
@@ -25,7 +26,8 @@ class SpectrogramImage(keras.layers.Layer):
         drawing: `"specshow"` (the nearest cell, colours stretched over each example's own range) or `"resize"`
             (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
         top_db: Float, level below 0 dB of the lowest colour with `drawing="resize"`; with `"specshow"` each example's
-            own range counts. Defaults to 80.
+            own range counts. An example with no level but 0 dB, as `Spectrogram` gives it of silence, has the lowest
+            colour. Defaults to 80.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -35,7 +37,7 @@ class SpectrogramImage(keras.layers.Layer):
         `[batch, height, width, 3]`.
 
     Raises:
-        ValueError: An argument breaks its rule, or the input is not of that shape.
+        ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -43,6 +45,8 @@ class SpectrogramImage(keras.layers.Layer):
         >>> sonikeras.layers.SpectrogramImage((224, 224))(db).shape
         TensorShape([1, 224, 224, 3])
     """
+
+    ARGUMENTS = ("image_size", "colormap", "scale", "drawing", "top_db")
 
     def __init__(
         self,
@@ -54,7 +58,8 @@ class SpectrogramImage(keras.layers.Layer):
         top_db: float = 80,
         **kwargs: Any,
     ) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        super().__init__(**kwargs)
+        image_size = plain(image_size)
         size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
         if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
             raise ValueError(
@@ -62,14 +67,11 @@ class SpectrogramImage(keras.layers.Layer):
                 f"Received: image_size={image_size!r}"
             )
         pictures.colors(colormap)
-        check_choice("scale", scale, PICTURE_SCALES)
-        check_choice("drawing", drawing, DRAWINGS)
-        check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
         self.image_size = size
-        self.colormap = colormap
-        self.scale = scale
-        self.drawing = drawing
-        self.top_db = top_db
+        self.colormap = plain(colormap)
+        self.scale = check_choice("scale", scale, PICTURE_SCALES)
+        self.drawing = check_choice("drawing", drawing, DRAWINGS)
+        self.top_db = check_number("top_db", top_db, "a finite number above 0", lambda x: x > 0)
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
@@ -94,7 +96,3 @@ class SpectrogramImage(keras.layers.Layer):
                 f"Received: shape={input_shape}"
             )
         return (input_shape[0], *self.image_size, 3)
-
-    def get_config(self) -> dict[str, Any]:
-        names = ("image_size", "colormap", "scale", "drawing", "top_db")
-        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -1,0 +1,33 @@
+"""What the layers of the signal chain have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import keras
+
+from sonikeras.operations import check_real
+
+
+class SignalLayer(keras.layers.Layer):
+    """A layer that computes in float32 at least, whatever its `dtype`, and refuses what is no dense tensor of numbers.
+
+    Attributes:
+        ARGUMENTS: Names of the constructor's arguments, kept as attributes of the same names.
+    """
+
+    ARGUMENTS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        # Before Keras converts it, so that symbolic inputs and those that no backend takes get the same message.
+        check_real(f"The input of `{type(self).__name__}`", inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def quantized_call(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call(*args, **kwargs)  # there are no weights to quantise
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {name: getattr(self, name) for name in self.ARGUMENTS}
