@@ -13,9 +13,10 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-MOST_OPERATIONS = 2**21  # some fifty thousand tensors have as many
+MOST_OPERATIONS = 2**20  # some 25,000 tensors have as many
 MOST_VALUES = 2 * MOST_OPERATIONS  # in one value, where one that is shared counts each time it is met
-DEEPEST = 32  # of values inside values
+MOST_CONTAINERS = 2**16  # lists and dictionaries
+DEEPEST = 32  # values inside values
 LONGEST_TEXT = 2**16  # bytes
 _LONGEST_NAME = 2**8  # bytes, of a module or of what it holds
 _LONGEST_INTEGER = 16  # bytes
@@ -90,7 +91,7 @@ def read_pickle(data: bytes, vocabulary: Vocabulary, start: int = 0) -> tuple[An
     Raises:
         ValueError: If the pickle is damaged, names anything else, has other operations than arrays and plain values
             need, or exceeds a limit: values are nested at most 32 deep, integers have at most 16 bytes, strings at most
-            64 KiB, and there are at most 2^21 operations.
+            64 KiB, there are at most 65,536 lists and dictionaries, and at most 2^20 operations.
 
     Reference:
         [pickletools](https://docs.python.org/3/library/pickletools.html), the operations and protocols.
@@ -113,12 +114,8 @@ def read_pickle(data: bytes, vocabulary: Vocabulary, start: int = 0) -> tuple[An
     return value, machine.position
 
 
-class _Item(NamedTuple):
-    """A value, how deep it is nested, and how many values it holds, itself included."""
-
-    value: Any
-    depth: int = 0
-    size: int = 1
+# A value, how deep it is nested, and how many values it holds, itself included.
+_Item = tuple[Any, int, int]
 
 
 class _Machine:
@@ -129,6 +126,7 @@ class _Machine:
         self.stack: list[_Item] = []
         self.below: list[list[_Item]] = []  # the stacks that lie below each mark
         self.memo: dict[int, _Item] = {}
+        self.containers = 0
 
     def run(self) -> Any:
         for _ in range(MOST_OPERATIONS):
@@ -137,7 +135,7 @@ class _Machine:
             if code == _STOP:
                 if len(self.stack) != 1 or self.below:
                     raise ValueError(f"the pickle is damaged: it ends with {len(self.stack)} values instead of one")
-                return self.stack.pop().value
+                return self.pop()
             operation = _OPERATIONS.get(code)
             if operation is None:
                 raise self.error(f"the operation {code:#04x} ({chr(code)!r})")
@@ -171,17 +169,20 @@ class _Machine:
     # The stack -----------------------------------------------------------------------------------------------
 
     def push(self, value: Any) -> None:
-        self.stack.append(_Item(value))
+        self.stack.append((value, 0, 1))
 
     def push_made_of(self, value: Any, parts: list[_Item]) -> None:
         """Pushes a value that holds others, unless it is nested too deep or holds too many."""
-        depth = 1 + max((part.depth for part in parts), default=0)
-        size = 1 + sum(part.size for part in parts)
+        depth = 1 + max([part[1] for part in parts], default=0)
+        size = 1 + sum([part[2] for part in parts])
         if depth > DEEPEST:
             raise self.error(f"a value nested more than {DEEPEST} deep")
         if size > MOST_VALUES:
             raise self.error(f"a value that holds more than {MOST_VALUES:,} others")
-        self.stack.append(_Item(value, depth, size))
+        self.stack.append((value, depth, size))
+
+    def pop(self) -> Any:
+        return self.stack.pop()[0]
 
     def pop_to_mark(self) -> list[_Item]:
         items, self.stack = self.stack, self.below.pop()
@@ -198,6 +199,8 @@ class _Machine:
             raise ValueError(f"the pickle is cut off: a frame at byte {self.position} is not whole")
 
     def mark(self) -> None:
+        if len(self.below) == DEEPEST:
+            raise self.error(f"a value nested more than {DEEPEST} deep")
         self.below.append(self.stack)
         self.stack = []
 
@@ -212,32 +215,34 @@ class _Machine:
         self.push(self.take(size).decode("utf-8", "surrogatepass"))
 
     def tuple_of(self, items: list[_Item]) -> None:
-        self.push_made_of(tuple([item.value for item in items]), items)
+        self.push_made_of(tuple([item[0] for item in items]), items)
 
     def tuple_of_last(self, count: int) -> None:
         items = [self.stack.pop() for _ in range(count)]
         self.tuple_of(items[::-1])
 
+    def container(self, value: list[Any] | dict[Any, Any]) -> None:
+        self.containers += 1
+        if self.containers > MOST_CONTAINERS:
+            raise self.error(f"more than {MOST_CONTAINERS:,} lists and dictionaries")
+        self.push_made_of(value, [])
+
     def append(self, items: list[_Item]) -> None:
-        target = self.stack.pop()
-        if type(target.value) is not list:
+        target, depth, size = self.stack.pop()
+        if type(target) is not list:
             raise self.error("a list operation on something else")
-        target.value.extend([item.value for item in items])
-        self.push_grown(target, items)
+        target.extend([item[0] for item in items])
+        self.push_made_of(target, [(None, depth - 1, size - 1), *items])
 
     def set(self, items: list[_Item]) -> None:
-        target = self.stack.pop()
-        if type(target.value) is not dict or len(items) % 2:
+        target, depth, size = self.stack.pop()
+        if type(target) is not dict or len(items) % 2:
             raise self.error("a dictionary operation on something else")
-        for key, item in zip(items[::2], items[1::2], strict=True):
-            name = key.value
-            if type(name) not in (str, bytes, int) or (type(name) is int and not abs(name) < _LARGEST_KEY):
-                raise self.error(f"a dictionary's key {brief(name)}")
-            target.value[name] = item.value
-        self.push_grown(target, items)
-
-    def push_grown(self, target: _Item, items: list[_Item]) -> None:
-        self.push_made_of(target.value, [_Item(None, target.depth - 1, target.size - 1), *items])
+        for (key, *_), (value, *_) in zip(items[::2], items[1::2], strict=True):
+            if type(key) not in (str, bytes, int) or (type(key) is int and not abs(key) < _LARGEST_KEY):
+                raise self.error(f"a dictionary's key {brief(key)}")
+            target[key] = value
+        self.push_made_of(target, [(None, depth - 1, size - 1), *items])
 
     def put(self, index: int) -> None:
         if index > len(self.data):
@@ -248,7 +253,7 @@ class _Machine:
         item = self.memo.get(index)
         if item is None:
             raise ValueError(f"the pickle is damaged: it has no object {index}")
-        if type(item.value) in (list, dict):  # which might then hold itself
+        if type(item[0]) in (list, dict):  # which might then hold itself
             raise self.error("a list or dictionary that is used twice")
         self.stack.append(item)
 
@@ -263,25 +268,25 @@ class _Machine:
         self.push(found)
 
     def stack_name(self) -> None:
-        name, module = self.stack.pop().value, self.stack.pop().value
+        name, module = self.pop(), self.pop()
         self.name(module, name)
 
     def call(self) -> None:
-        arguments, target = self.stack.pop(), self.stack.pop()
-        function = self.vocabulary.names[target.value] if type(target.value) is Name else None
-        if function is None or type(arguments.value) is not tuple:
-            raise self.error(f"a call of {brief(target.value)}")
-        self.push_made_of(function(arguments.value), [arguments])
+        arguments, target = self.stack.pop(), self.pop()
+        function = self.vocabulary.names[target] if type(target) is Name else None
+        if function is None or type(arguments[0]) is not tuple:
+            raise self.error(f"a call of {brief(target)}")
+        self.push_made_of(function(arguments[0]), [arguments])
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack.pop()
-        self.push_made_of(self.vocabulary.build(target.value, state.value), [target, state])
+        self.push_made_of(self.vocabulary.build(target[0], state[0]), [target, state])
 
     def outside(self) -> None:
-        item = self.stack.pop()
-        if self.vocabulary.storage is None or type(item.value) is not tuple:
-            raise self.error(f"the reference {brief(item.value)}")
-        self.push_made_of(self.vocabulary.storage(item.value), [item])
+        reference = self.stack.pop()
+        if self.vocabulary.storage is None or type(reference[0]) is not tuple:
+            raise self.error(f"the reference {brief(reference[0])}")
+        self.push_made_of(self.vocabulary.storage(reference[0]), [reference])
 
 
 _STOP = ord(".")
@@ -312,10 +317,10 @@ _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
         b"\x86": lambda machine: machine.tuple_of_last(2),
         b"\x87": lambda machine: machine.tuple_of_last(3),
         b"t": lambda machine: machine.tuple_of(machine.pop_to_mark()),
-        b"]": lambda machine: machine.push_made_of([], []),
+        b"]": lambda machine: machine.container([]),
         b"a": lambda machine: machine.append([machine.stack.pop()]),
         b"e": lambda machine: machine.append(machine.pop_to_mark()),
-        b"}": lambda machine: machine.push_made_of({}, []),
+        b"}": lambda machine: machine.container({}),
         b"s": lambda machine: machine.set([machine.stack.pop(), machine.stack.pop()][::-1]),
         b"u": lambda machine: machine.set(machine.pop_to_mark()),
         b"q": lambda machine: machine.put(machine.number(1)),

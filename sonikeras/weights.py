@@ -38,7 +38,7 @@ _STORAGE_DTYPES = {
     "ByteStorage": "|u1",
 }
 
-# How many times as large as the file all tensors may be together. Tied weights, names of one tensor, lie in memory once;
+# How many times as large as the file all tensors may be together. Names of one tensor (tied weights) share its memory;
 # tensors that overlap in another way are copied.
 _MOST_NAMED = 16
 _MOST_COPIED = 4
