@@ -107,6 +107,8 @@ def read_pickle(data: bytes, vocabulary: Vocabulary, start: int = 0) -> tuple[An
         ValueError: the name builtins.print has no place in plain values
     """
     machine = _Machine(data, vocabulary, start)
+    if data[start : start + 1] != _PROTOCOL:
+        raise machine.error("what is no pickle of protocol 2 or later")
     try:
         value = machine.run()
     except IndexError as error:  # of the stack, or of `data`
@@ -290,10 +292,11 @@ class _Machine:
 
 
 _STOP = ord(".")
+_PROTOCOL = b"\x80"
 _OPERATIONS: dict[int, Callable[[_Machine], None]] = {
     code[0]: operation
     for code, operation in {
-        b"\x80": _Machine.protocol,
+        _PROTOCOL: _Machine.protocol,
         b"\x95": _Machine.frame,
         b"(": _Machine.mark,
         b"N": lambda machine: machine.push(None),

@@ -25,7 +25,9 @@ from sonikeras.pickles import Name, Vocabulary, brief, read_pickle
 
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of PyTorch's format before version 1.6
 _PROTOCOL_VERSION = 1001  # the second
+_LEGACY_MAGIC = b"\x80\x02\x8a\x0a" + _MAGIC_NUMBER.to_bytes(10, "little")  # how the first one is written
 _ZIP_MAGIC = b"PK\x03\x04"  # PyTorch's format since version 1.6
+_ENCRYPTED = 0x41  # bits of a zip file's flags
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "<f8",
@@ -180,6 +182,15 @@ def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
         ) from error
 
 
+def is_pytorch(path: str | PathLike) -> bool:
+    """Whether a file begins as PyTorch's do, whatever its name is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    with open(path, "rb") as file:
+        return file.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC
+
+
 def _check_kind(data: bytes) -> None:
     """Names files of weights that are in another format."""
     if not data:
@@ -245,7 +256,7 @@ class _Member(NamedTuple):
 
 
 def _members(data: bytes) -> dict[str, _Member]:
-    """The parts of a zip file, none of which may be compressed, lie over another one or have another's name."""
+    """The parts of a zip file, none of which may lie over another one or have its name."""
     if (count := data.count(zipfile.stringCentralDir)) > _MOST_MEMBERS:  # type: ignore[attr-defined]
         raise ValueError(f"the zip file has up to {count:,} members, more than {_MOST_MEMBERS:,}")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -254,13 +265,9 @@ def _members(data: bytes) -> dict[str, _Member]:
     free = 0
     for info in infos:
         shown = brief(info.filename)
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-            raise ValueError(f"member {shown} of the zip file is compressed, as PyTorch's never are")
-        if info.flag_bits & 0x41:
-            raise ValueError(f"member {shown} of the zip file is encrypted, as PyTorch's never are")
         magic, name, extra = struct.unpack_from("<4s22xHH", data, info.header_offset)
         start = info.header_offset + 30 + name + extra
-        end = start + info.file_size
+        end = start + info.compress_size
         if magic != _ZIP_MAGIC or info.header_offset < free or end > len(data):
             raise ValueError(f"member {shown} of the zip file does not lie in a place of its own")
         if info.filename in members:
@@ -271,20 +278,27 @@ def _members(data: bytes) -> dict[str, _Member]:
 
 
 def _content(member: _Member) -> memoryview:
-    if zlib.crc32(member.data) != member.info.CRC:
-        raise ValueError(f"member {brief(member.info.filename)} of the zip file is damaged: its checksum is wrong")
+    info, shown = member.info, brief(member.info.filename)
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise ValueError(f"member {shown} of the zip file is compressed, as PyTorch's never are")
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError(f"member {shown} of the zip file is encrypted, as PyTorch's never are")
+    if zlib.crc32(member.data) != info.CRC:
+        raise ValueError(f"member {shown} of the zip file is damaged: its checksum is wrong")
     return member.data
 
 
 def _tensors(state: Any, storages: dict[str, np.ndarray], file_size: int) -> dict[str, np.ndarray]:
     if type(state) is not dict:
-        raise ValueError(f"there is an object of type {type(state).__name__} instead of a state dict")
+        found = "a tensor" if isinstance(state, _Tensor) else f"an object of type {type(state).__name__}"
+        raise ValueError(f"there is {found} instead of a state dict")
+    inner = [name for name in state if type(state[name]) is dict]
     arrays: dict[_Tensor, np.ndarray] = {}
     tensors = {}
     named = copied = 0
     for name, tensor in state.items():
         if type(name) is not str or not isinstance(tensor, _Tensor):
-            hint = ": save that state dict alone" if name in ("state_dict", "model", "model_state_dict") else ""
+            hint = f": save the state dict in {brief(inner[0])} alone" if inner else ""
             raise ValueError(f"{brief(name)} is not the name of a tensor{hint}")
         if tensor.storage.key not in storages:
             raise ValueError(f"tensor {brief(name)} is damaged: the file lacks its data")
