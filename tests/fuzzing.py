@@ -599,9 +599,10 @@ def fuzz(reader: Reader, name: str, inputs: int, seed: int) -> dict[str, Any]:
             fault["inputs"].append(number)
 
     try:
-        for whole in seeds:
+        for place, whole in enumerate(seeds):
             (folder / reader.file).write_bytes(whole)
-            reader.read(folder / reader.file)
+            if (outcome := judged(reader, folder / reader.file)) != "read":
+                note(-1 - place, Fault("a whole file is not read", "", str(outcome)))
         number = 0
         while number < inputs:
             numbers = range(number, min(inputs, number + _BATCH))
@@ -632,9 +633,14 @@ def main() -> None:
     parser.add_argument("reader", nargs="?", choices=list(READERS))
     parser.add_argument("--inputs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--serve", action="store_true", help="take names of readers from the standard input")
     parser.add_argument("--only", type=int, help="the number of one input, which is read here")
     options = parser.parse_args()
-    if options.reader is None:
+    if options.serve:
+        for line in sys.stdin:
+            name = line.strip()
+            print(json.dumps(fuzz(READERS[name], name, options.inputs, options.seed)), flush=True)
+    elif options.reader is None:
         print(*READERS, sep="\n")
     elif options.only is None:
         print(json.dumps(fuzz(READERS[options.reader], options.reader, options.inputs, options.seed)))
