@@ -237,14 +237,15 @@ def _manifest() -> Reader:
         from sonikeras.manifests import writing_manifest
 
         with writing_manifest(folder / "manifest.csv", folder) as writer:
-            writer.writerows(_rows())
+            for row in _rows():
+                writer.writerow(row)
         return [(folder / "manifest.csv").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.manifests import Row, read_manifest
+        from sonikeras.manifests import COLUMNS, Row, read_manifest
 
         rows = list(read_manifest(path))
-        assert all(isinstance(row, Row) for row in rows)
+        assert all(isinstance(row, Row) and (row in _rows() or "checksum" not in COLUMNS) for row in rows)
         return len(rows)
 
     return Reader("manifest.csv", seeds, read, (fuzzing.lines,))
@@ -262,10 +263,10 @@ def _journal() -> Reader:
         return [(folder / ".prepare" / "journal").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.manifests import Journal, Row, known_rows
+        from sonikeras.manifests import COLUMNS, Journal, Row, known_rows
 
         rows = list(known_rows(path.parent.parent, None))
-        assert all(isinstance(row, Row) for row in rows)
+        assert all(isinstance(row, Row) and (row in _rows() or "checksum" not in COLUMNS) for row in rows)
         journal = Journal(path.parent, rows)
         journal.add(_rows()[0])
         journal.close()
