@@ -514,16 +514,16 @@ def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
             weight_files.load_efficientnet_lite0(backbone, weight_files.read_state_dict(path))
         else:
             torchvision_networks.load_state_dict(backbone, weight_files.read_state_dict(path))
-    except Exception:  # Keras, h5py and zipfile differ in what they raise for a broken or a foreign file
-        kind = "a Keras file without the ImageNet classifier"
+    except Exception as error:  # Keras, h5py and zipfile differ in what they raise for a broken or a foreign file
+        kind, fault = "a Keras file without the ImageNet classifier", str(error).partition("\n")[0]
         if path.suffix == ".pth":
             source = "EfficientNet-Lite0" if chosen.torchvision is None else "torchvision's network of that name"
             kind = f"a PyTorch state dict of {source}"
         elif weight_files.is_pytorch(path):
-            error = ValueError("there is a PyTorch file: its name must end in .pth")
+            fault = "there is a PyTorch file: its name must end in .pth"
         raise ValueError(
             f"Argument `weights` must be a file of the weights of backbone={chosen.name!r}, {kind}. "
-            f"Received: weights={str(path)!r}, which does not load: {str(error).partition(chr(10))[0]}"
+            f"Received: weights={str(path)!r}, which does not load: {fault}"
         ) from error
     for layer in backbone.layers:
         # In Keras' own files of EfficientNet the variance is, by mistake, the deviation. Keras makes up for it with one

@@ -507,3 +507,41 @@ def test_foreign_backbone(lite0_state):
     other = models.classifier("resnet50", 2, weights=None, image_size=32).get_layer("backbone")
     with pytest.raises(ValueError, match="`backbone` must have the layers of EfficientNet-Lite0"):
         weights.load_efficientnet_lite0(other, lite0_state)
+
+
+# Errors of `models.classifier` -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("x.pth", b"", "a PyTorch state dict of .* does not load: .* the file is empty"),
+        ("x.pth", legacy()[:-5], "a PyTorch state dict of .* does not load: .* does not fit into the file"),
+        ("x.pth", legacy(), r"a PyTorch state dict of .* does not load: `backbone` must have the layers"),
+        ("x.pth", b"\x89HDF\r\n\x1a\n", "a PyTorch state dict of .* its name must end in .weights.h5 or .h5"),
+        ("x.h5", legacy(), "a Keras file .* there is a PyTorch file: its name must end in .pth"),
+        ("x.weights.h5", zipped(members()), "a Keras file .* there is a PyTorch file: its name must end in .pth"),
+        ("x.keras", zipped(members()), "a Keras file .* there is a PyTorch file: its name must end in .pth"),
+        ("x.keras", b"", "a Keras file .* does not load"),
+        ("x.h5", b"", "a Keras file .* does not load"),
+        ("x.pt", legacy(), r"Received: weights=.*x.pt'\)?. A PyTorch state dict must have a name that ends in .pth"),
+        ("x.bin", legacy(), r"Received: weights=.*x.bin'\)?. A PyTorch state dict must have a name that ends in .pth"),
+        ("x.PTH", legacy(), r"Received: weights=.*x.PTH'\)?. A PyTorch state dict must have a name that ends in .pth"),
+        ("x.safetensors", b"", r"Received: weights=.*x.safetensors'\)?. In PyTorch, torch.save writes"),
+        ("x.npz", b"", r"one of \['.keras', '.weights.h5', '.h5', '.pth'\]. Received: weights=.*x.npz'\)?$"),
+    ],
+)
+def test_wrong_files_of_weights_are_named_with_what_is_right(tiny_network, tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"(?s)Argument `weights` must be .*{message}") as caught:
+        models.classifier(tiny_network, 2, weights=path)
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+    assert (name == "x.pth") != ("Keras file" in str(caught.value) or "one of" in str(caught.value))
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.keras", "x.h5"])
+def test_a_folder_is_no_file_of_weights(tiny_network, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError, match=f"must be the path of a file. .*{name}', which is a folder"):
+        models.classifier(tiny_network, 2, weights=tmp_path / name)
