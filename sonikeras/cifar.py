@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,11 @@ import numpy as np
 
 from sonikeras.classes import CIFAR10, CIFAR100
 from sonikeras.listings import Listing, by_class, unique
+from sonikeras.pickles import Name, Vocabulary, brief, read_pickle
 
 _ORIGIN = "https://www.cs.toronto.edu/~kriz/"
 _SIDE = 32
+_MOST_DIMENSIONS = 8  # they have two
 
 
 class _Archive(NamedTuple):
@@ -116,59 +117,70 @@ def _folder(archive: _Archive) -> Path:
 
 def _read_batch(path: Path, archive: _Archive) -> tuple[list[int], list[str], np.ndarray]:
     """Labels, names and RGB images of a file of an archive."""
+    data = path.read_bytes()
     try:
-        with open(path, "rb") as file:
-            batch = _BatchUnpickler(file, encoding="bytes").load()
-        labels = [int(label) for label in batch[archive.label_key]]
-        names = [os.path.splitext(name.decode("utf-8"))[0] for name in batch[b"filenames"]]
-        planes = batch[b"data"].pixels.reshape(len(labels), 3, _SIDE, _SIDE)
-        if len(names) != len(labels) or not set(labels) <= set(range(len(archive.classes))):
-            raise ValueError("its images, labels and names do not fit together")
-    except OSError:
-        raise
-    except Exception as error:  # a broken pickle may raise anything
+        batch, _ = read_pickle(data, _BATCH)
+        return _checked(batch, archive)
+    except ValueError as error:
         raise ValueError(
             f"The files of {archive.title} must be as they were packed: delete {path.parent}, then they are unpacked "
-            f"or fetched again. Received: {path}, where {error or type(error).__name__}"
+            f"or fetched again. Received: {path}, where {str(error) or type(error).__name__}"
         ) from error
-    return labels, names, planes.transpose(0, 2, 3, 1)
 
 
-class _BatchUnpickler(pickle.Unpickler):
-    """Unpickles arrays of bytes and what Python writes without naming a class: a file that wants more is refused.
-
-    NumPy's own classes would make pointers out of a file's bytes: it gets classes of this module in their place.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _Pixels
-        if (module, name) == ("numpy", "dtype"):
-            return _Bytes
-        if (module, name) == ("numpy", "ndarray"):
-            return None  # the class that is to be reconstructed, which is known
-        raise pickle.UnpicklingError(f"the name {module}.{name} has no place in a batch of images")
-
-
-class _Bytes:
-    """What a batch gets as a NumPy type, which must be uint8."""
-
-    def __init__(self, name: str | bytes, *_: Any) -> None:
-        if name not in ("u1", b"u1"):
-            raise pickle.UnpicklingError(f"its arrays must be of the type 'u1', not {name!r}")
-
-    def __setstate__(self, state: Any) -> None:
-        """Order of bytes and the like: of single bytes there is nothing to say."""
+def _checked(batch: Any, archive: _Archive) -> tuple[list[int], list[str], np.ndarray]:
+    match batch:
+        case {b"data": _Array(pixels=np.ndarray() as pixels), b"filenames": list() as files}:
+            labels = batch.get(archive.label_key)
+        case _:
+            raise ValueError("there is something else than a dictionary of images, labels and names")
+    if type(labels) is not list or len(labels) != len(files):
+        raise ValueError("its images, labels and names do not fit together")
+    if not all(type(label) is int and 0 <= label < len(archive.classes) for label in labels):
+        raise ValueError(f"its labels must be integers from 0 to {len(archive.classes) - 1}")
+    if not all(type(name) is bytes for name in files):
+        raise ValueError("its names must be strings of bytes")
+    names = [os.path.splitext(name.decode("utf-8"))[0] for name in files]
+    return labels, names, pixels.reshape(len(labels), 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
 
 
-class _Pixels:
-    """What a batch gets as a NumPy array: first an empty one, which is then given its state."""
+# NumPy's own classes would make pointers out of a file's bytes: descriptions take their place.
 
-    def __init__(self, *_: Any) -> None:
-        self.pixels = np.empty(0, np.uint8)
 
-    def __setstate__(self, state: Any) -> None:
-        _, shape, kind, fortran, raw = state
-        if not isinstance(kind, _Bytes) or fortran or not isinstance(raw, bytes):
-            raise pickle.UnpicklingError("its arrays must be uint8, row by row")
-        self.pixels = np.frombuffer(raw, np.uint8).reshape(shape)
+class _Type(NamedTuple):
+    """The description of a NumPy type, which is uint8."""
+
+
+class _Array(NamedTuple):
+    """The description of a NumPy array, which has pixels once it was given its state."""
+
+    pixels: np.ndarray | None = None
+
+
+def _type(arguments: tuple[Any, ...]) -> _Type:
+    if not arguments or arguments[0] not in ("u1", b"u1"):
+        raise ValueError(f"its arrays must be of the type 'u1', not {brief(arguments[0]) if arguments else 'unknown'}")
+    return _Type()
+
+
+def _with_state(value: Any, state: Any) -> _Type | _Array:
+    match value, state:
+        case _Type(), tuple():  # order of bytes and the like: of single bytes there is nothing to say
+            return value
+        case _Array(), (_, tuple() as shape, _Type(), False, bytes() as raw):
+            if len(shape) > _MOST_DIMENSIONS or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
+                raise ValueError(f"its arrays must have a shape of integers >= 0, not {brief(shape)}")
+            return _Array(np.frombuffer(raw, np.uint8).reshape(shape))
+    raise ValueError("its arrays must be uint8, row by row")
+
+
+_BATCH = Vocabulary(
+    "a batch of images",
+    {
+        Name("numpy.core.multiarray", "_reconstruct"): lambda arguments: _Array(),
+        Name("numpy._core.multiarray", "_reconstruct"): lambda arguments: _Array(),
+        Name("numpy", "dtype"): _type,
+        Name("numpy", "ndarray"): None,  # the class that is to be reconstructed, which is known
+    },
+    _with_state,
+)

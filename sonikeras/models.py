@@ -474,12 +474,24 @@ def _weights_source(weights: str | os.PathLike | None, chosen: BackboneSpec) -> 
     if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
         raise ValueError(
             f"Argument `weights` must be 'imagenet', None or a path that ends with one of {list(_SUFFIXES)}. "
-            f"Received: weights={weights!r}"
+            f"Received: weights={weights!r}{_renaming(str(weights))}"
         )
     path = Path(weights).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"Argument `weights` must be the path of a file. Received: weights={str(weights)!r}")
+        fault = ", which is a folder" if path.is_dir() else ""
+        raise FileNotFoundError(
+            f"Argument `weights` must be the path of a file. Received: weights={str(weights)!r}{fault}"
+        )
     return path
+
+
+def _renaming(path: str) -> str:
+    """What an error says of a file with an ending that PyTorch's users give."""
+    if path.endswith(".safetensors"):
+        return ". In PyTorch, torch.save writes the tensors of such a file as a .pth file"
+    if path.lower().endswith((".pt", ".bin", ".tar", ".ckpt", ".pth")):
+        return ". A PyTorch state dict must have a name that ends in .pth"
+    return ""
 
 
 def _download(url: str, chosen: BackboneSpec) -> Path:
@@ -504,9 +516,15 @@ def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
         else:
             torchvision_networks.load_state_dict(backbone, weight_files.read_state_dict(path))
     except Exception as error:  # Keras, h5py and zipfile differ in what they raise for a broken or a foreign file
+        kind, fault = "a Keras file without the ImageNet classifier", str(error).partition("\n")[0]
+        if path.suffix == ".pth":
+            source = "EfficientNet-Lite0" if chosen.torchvision is None else "torchvision's network of that name"
+            kind = f"a PyTorch state dict of {source}"
+        elif weight_files.is_pytorch(path):
+            fault = "there is a PyTorch file: its name must end in .pth"
         raise ValueError(
-            f"Argument `weights` must be a file of the weights of backbone={chosen.name!r}, a Keras file without the "
-            f"ImageNet classifier. Received: weights={str(path)!r}, which does not load: {error}"
+            f"Argument `weights` must be a file of the weights of backbone={chosen.name!r}, {kind}. "
+            f"Received: weights={str(path)!r}, which does not load: {fault}"
         ) from error
     for layer in backbone.layers:
         # In Keras' own files of EfficientNet the variance is, by mistake, the deviation. Keras makes up for it with one

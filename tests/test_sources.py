@@ -285,6 +285,44 @@ def test_a_batch_makes_arrays_of_bytes_alone(cifar10, kind, state, message):
         load_examples("c2", "test", source="keras:cifar10")
 
 
+@pytest.mark.parametrize(
+    ("pickled", "message"),
+    [
+        (b"}r\xff\xff\xff\x0f.", "index is larger than the file"),
+        (b"})" + b"\x85" * 200_000 + b"Ns.", "nested more than 32 deep"),
+        (b"}N\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(40)) + b"Ns.", "holds more than"),
+        (b"cnumpy\ndtype\n(" + b"J\xff\xff\xff\x7f" * 20_000 + b"tR.", "of the type 'u1'"),
+        (b"N.", "something else than a dictionary"),
+        (b"}.", "something else than a dictionary"),
+        (b"I" + b"9" * 100_000 + b"\n.", "operation 0x49"),
+        (b"\x8f.", "operation 0x8f"),
+    ],
+)
+def test_limits_of_batches(cifar10, pickled, message):
+    (cifar10[0] / "test_batch").write_bytes(b"\x80\x02" + pickled)
+    with pytest.raises(ValueError, match=f"test_batch, where .*{message}") as caught:
+        load_examples("c2", "test", source="keras:cifar10")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({b"labels": [10] * 30}, "labels must be integers from 0 to 9"),
+        ({b"labels": [True] * 30}, "labels must be integers"),
+        ({b"labels": [0] * 29}, "do not fit together"),
+        ({b"filenames": ["a"] * 30}, "names must be strings of bytes"),
+        ({b"filenames": [b"\xff"] * 30}, "decode"),
+        ({b"data": np.zeros((30, 3071), np.uint8)}, "cannot reshape"),
+        ({b"data": b"a"}, "something else"),
+    ],
+)
+def test_batches_that_do_not_fit_together(cifar10, change, message):
+    (cifar10[0] / "test_batch").write_bytes(pickle.dumps(cifar10[1]["test_batch"] | change, 4))
+    with pytest.raises(ValueError, match=f"test_batch, where .*{message}"):
+        load_examples("c2", "test", source="keras:cifar10")
+
+
 def test_a_damaged_batch_is_named(cifar10):
     path = cifar10[0] / "data_batch_2"
     path.write_bytes(path.read_bytes()[:5000])
