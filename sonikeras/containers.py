@@ -122,9 +122,9 @@ def _riff(file: BinaryIO, start: int, size: int) -> Container:
     empty = stated == 0 and _only_chunks(file, begin, size, order)
     result = _wave(file, form, fact, begin, stated, size, order, empty=empty)
     if not result.cut and 0 < stated <= size - begin:
-        for name, begin, length in _chunks(file, _padded(file, begin + stated, stated), order):
+        for name, place, length in _chunks(file, _padded(file, begin + stated, stated), order):
             if name == b"LIST":
-                comments += _info(file, begin, length, order)
+                comments += _info(file, place, length, order)
     return dataclasses.replace(result, comments=comments)
 
 
@@ -271,11 +271,12 @@ _OTHERS = (
     b"\x64\xa3",
     b"\xf0\x7e",
 )
-_NAMES = (b"LIST", b"data", b"fact", b"fmt ", b"id3 ", b"ID3 ", b"bext", b"cue ", b"smpl", b"PEAK", b"JUNK", b"junk")
-_NAMES += (b"inst", b"cart", b"iXML", b"afsp", b"PAD ", b"FLLR", b"acid", b"strc", b"_PMX", b"axml", b"chna", b"levl")
-_NAMES += (b"SSND", b"COMM", b"ANNO", b"NAME", b"AUTH", b"(c) ", b"MARK", b"INST", b"APPL", b"COMT", b"CHAN", b"DISP")
-_NAMES += (b"ICMT", b"ISFT", b"INAM", b"IART", b"ICRD", b"ICOP", b"IGNR", b"IPRD", b"ITRK", b"IENG", b"ISBJ", b"IKEY")
-# What PyAV may know: Matroska and WebM, ASF, AMR, WavPack, Monkey's Audio, TTA, AC-3. MP4 and AAC tell themselves further
-# on, or by bits.
+# Of chunks: only such names tell a forgotten pad byte, and chunks from samples.
+_KNOWN = (
+    b"LISTdatafactfmt id3 ID3 bextcue smplPEAKJUNKjunkinstcartiXMLafspPAD FLLRacidstrc_PMXaxmlchnalevlDISP"
+    b"SSNDCOMMANNONAMEAUTH(c) MARKINSTAPPLCOMTCHANICMTISFTINAMIARTICRDICOPIGNRIPRDITRKIENGISBJIKEY"
+)
+_NAMES = frozenset(_KNOWN[i : i + 4] for i in range(0, len(_KNOWN), 4))
+# What PyAV may know: Matroska and WebM, ASF, AMR, WavPack, Monkey's Audio, TTA, AC-3. MP4 and AAC have no such bytes.
 _MEDIA = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"#!AMR", b"wvpk", b"MAC ", b"TTA1", b"\x0b\x77")
 _WAVE_MPEG = (0x50, 0x55)  # format tags of MPEG audio in a WAV file

@@ -13,8 +13,10 @@ from sonikeras.containers import container
 from sonikeras.pieces import Container, Needed, Unreadable
 
 # Of libsndfile's formats, those that say what they are. The others are guessed from less than a file's first bytes.
-_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF")
-_FORMATS += ("VOC", "NIST", "AVR", "PAF", "PVF", "SVX", "IRCAM", "SDS")
+_FORMATS = (
+    *("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"),
+    *("VOC", "NIST", "AVR", "PAF", "PVF", "SVX", "IRCAM", "SDS"),
+)
 _BLOCK = 2**20  # samples, of all channels together, that are decoded at a time
 
 

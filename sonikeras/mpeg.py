@@ -1,6 +1,6 @@
 """MPEG audio, layers I to III: which bytes of a file are frames, and how many.
 
-The header of a frame is that of ISO/IEC 11172-3 and 13818-3; what the first frame may say of the others has no standard.
+The header of a frame is that of ISO/IEC 11172-3 and 13818-3; what the first one may say of the others has no standard.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _walk(
 
 
 def _free_length(data: bytes, head: _Frame) -> int:
-    """The length of a frame whose bit rate is free, less its padding: it lasts until the next one. 0 if there is none."""
+    """The length of a frame whose bit rate is free, less its padding: up to the next one. 0 if there is none."""
     position = 24
     while (position := data.find(b"\xff", position)) >= 0:
         other = _frame(data[position : position + 4])
@@ -154,7 +154,8 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
     # All frames are counted, unless less is needed, and nothing says how many there should be, or enough is there.
     most = None if wanted is None or (tag is not None and not complete) else wanted // first.samples + 16
     pieces: list[tuple[int, int]] = []
-    count, begin = 0, behind
+    count = 0
+    begin: int | None = behind
     while begin is not None and (most is None or count < most):
         found, end = _walk(file, begin, stop, kind=first.kind, most=None if most is None else most - count)
         pieces.append((begin, end))
@@ -162,19 +163,19 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
         begin = _next_frame(file, after_tags(file, end, stop), stop)
         if begin is not None and _kind(file, begin) != first.kind:
             raise Unreadable("it goes on with another sample rate or layer")
+    frames: int | None = None
+    skip = 0
     if tag is not None and tag.place is not None and (begin is not None or tag.frames + 1 >= count):
         # The number of all frames decides how much of the last one the decoder plays. Some count this one, too.
         cut = begin is None and tag.frames > count + complete
         stated = tag.frames if begin is not None else count
         header = data[: tag.place] + stated.to_bytes(4, "big") + data[tag.place + 4 : behind - place]
-        frames, skip = None, 0
     else:
         # None, or one that the decoder does not know or that was left when files were joined. Without one the decoder
         # would take the first frame's bit rate for that of all, and stop too early or wait for more.
         cut = tag is not None and begin is None and tag.frames > count + complete
         header, skip = _xing(data, first, count) if first.layer == 3 else (b"", 0)
         frames = count * first.samples
-    comments = (
-        read_at(file, 0, start) if start <= LONGEST_COMMENT else b""
-    )  # of tags, which the decoder knows how to read
-    return Container(Stream(file, comments, header, *pieces), cut, frames=frames, skip=skip)
+    # Of tags before it, whose comment the decoder reads.
+    tags = read_at(file, 0, start) if start <= LONGEST_COMMENT and read_at(file, 0, 3) == b"ID3" else b""
+    return Container(Stream(file, tags, header, *pieces), cut, frames=frames, skip=skip)
