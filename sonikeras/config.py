@@ -158,7 +158,7 @@ class SonificationConfig:
         for name in _INTEGERS:
             check_integer(name, getattr(self, name), minimum=2 if name == "frames" else 1)
         for name, limit in _INTEGERS.items():
-            limits.check(limit, getattr(self, name), f"a config's `{name}`")
+            limits.check(limit, getattr(self, name), f"`{name}`")
         for prefix in ("", "analysis_"):
             fft, frame, step = (getattr(self, prefix + n) for n in ("fft_length", "frame_length", "frame_step"))
             if fft % 2:
@@ -205,10 +205,12 @@ class SonificationConfig:
 
     def _check_sizes(self) -> None:
         """What the chain would take in memory and time is limited, whoever wrote the config."""
-        limits.check("config_cells", self.bins * self.frames, "a config: `fft_length` // 2 times `frames`")
+        limits.check("config_cells", self.bins * self.frames, "The magnitudes, `fft_length` // 2 times `frames`,")
         columns, bins = self.samples // self.analysis_frame_step + 1, self.analysis_fft_length // 2 + 1
-        limits.check("config_cells", columns * bins, "a config: its spectrogram, by `analysis_frame_step`")
-        limits.check("picture_pixels", math.prod(self.picture_size), "a config's `picture_size`")
+        limits.check(
+            "config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,"
+        )
+        limits.check("picture_pixels", math.prod(self.picture_size), "`picture_size`")
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
@@ -243,7 +245,7 @@ class SonificationConfig:
             ValueError: It is longer than `sonikeras.limits` allows, not UTF-8 or not JSON, has a field twice, or one
                 that is unknown or breaks its rule.
         """
-        limits.check("config_bytes", len(text), "a config")
+        limits.check("config_bytes", len(text), "A config's text")
         try:
             values = json.loads(text.decode("utf-8"), object_pairs_hook=_fields)
         except RecursionError:  # whose traceback would be as deep

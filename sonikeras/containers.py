@@ -42,7 +42,7 @@ def container(file: BinaryIO, needed: Needed = lambda rate: None) -> Container:
     """
     size = file.seek(0, io.SEEK_END)
     start = after_tags(file, 0, size)
-    magic = read_at(file, start, 16)
+    magic = read_at(file, start, 19)
     for known, parse in _PARSERS.items():
         if magic.startswith(known):
             return parse(file, start, size)
@@ -50,7 +50,11 @@ def container(file: BinaryIO, needed: Needed = lambda rate: None) -> Container:
         return Container(Stream(file, (start, size)))
     found = mpeg_container(file, start, size, needed)
     if found is None:
-        if magic.startswith(_MEDIA) or magic[4:8] == b"ftyp" or (magic[:1] == b"\xff" and magic[1] & 0xF6 == 0xF0):
+        if (
+            magic.startswith(_MEDIA)
+            or magic[4:8] == b"ftyp"
+            or (magic[:1] == b"\xff" and magic[1:2] in (b"\xf0", b"\xf1", b"\xf8", b"\xf9"))
+        ):
             return Container(Stream(file, (0, size)), media=True)
         raise Unreadable("no known format")
     return found
@@ -259,7 +263,7 @@ _PARSERS: dict[bytes, Callable[[BinaryIO, int, int], Container]] = {
     b"caff": _caf,
     b"fLaC": flac_container,
 }
-# What else the decoder knows by its first bytes: Ogg, VOC, NIST, AVR, PAF, PVF, IRCAM, and Sample Dump.
+# What else the decoder knows by its first bytes: Ogg, VOC, NIST, AVR, PAF, PVF and IRCAM.
 _OTHERS = (
     b"OggS",
     b"Creative Voice File",
@@ -269,7 +273,6 @@ _OTHERS = (
     b"fap ",
     b"PVF1",
     b"\x64\xa3",
-    b"\xf0\x7e",
 )
 # Of chunks: only such names tell a forgotten pad byte, and chunks from samples.
 _KNOWN = (

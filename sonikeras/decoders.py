@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -15,7 +16,7 @@ from sonikeras.pieces import Container, Needed, Unreadable
 # Of libsndfile's formats, those that say what they are. The others are guessed from less than a file's first bytes.
 _FORMATS = (
     *("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"),
-    *("VOC", "NIST", "AVR", "PAF", "PVF", "SVX", "IRCAM", "SDS"),
+    *("VOC", "NIST", "AVR", "PAF", "PVF", "SVX", "IRCAM"),
 )
 _BLOCK = 2**20  # samples, of all channels together, that are decoded at a time
 
@@ -72,7 +73,7 @@ def _sndfile(found: Container) -> Iterator[Recording]:
             return False
 
     try:
-        with Sequential(found.stream) as sound:
+        with Sequential(io.BufferedReader(found.stream, 2**16)) as sound:  # it reads MP3 files by 4 bytes
             if sound.format not in _FORMATS:
                 raise Unreadable(f"it is of the format {sound.format}")
             unknown = sound.frames >= 2**62

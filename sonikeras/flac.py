@@ -33,7 +33,8 @@ def flac_container(file: BinaryIO, start: int, size: int) -> Container:
     if fields % 2**36:  # of how many samples
         return Container(Stream(file, (start, size)), comments=comments)
     # The decoder needs to know the length, and the last frame tells it.
-    total = _flac_samples(read_at(file, max(position, size - 2**22), 2**22), int.from_bytes(info[2:4], "big"))
+    tail = max(position, size - 2**22)  # which is longer than any frame
+    total = _flac_samples(read_at(file, tail, size - tail), int.from_bytes(info[2:4], "big"))
     head = read_at(file, start, place + 10 - start) + (fields + (total or 0)).to_bytes(8, "big")
     return Container(Stream(file, head, (place + 18, size)), total is None, comments)
 

@@ -1,38 +1,75 @@
-"""How much a file or a config may ask for, so that a small one cannot take all memory.
+"""How much a file or a config may ask for, so that a small one cannot take all memory or time.
 
-Each limit is checked before memory is taken, and named in the error. `set` changes it for the process.
+Each limit is checked before memory is taken, and named in the error. `set` changes it, for the process.
+
+| limit | default | of what |
+|---|---|---|
+| `audio_samples` | 134,217,728 | sample frames that are decoded, or that they become: 50 min at 44.1 kHz |
+| `audio_channels` | 256 | channels of an audio file |
+| `audio_rate` | 1,000,000 | samples a second, of an audio file and of a config |
+| `audio_rate_lowest` | 100 | samples a second, of an audio file: the lowest |
+| `config_bytes` | 1,048,576 | a config's text in an audio file |
+| `config_frames` | 1,048,576 | a config's `frames` |
+| `config_transform` | 262,144 | a config's frames' and transforms' lengths |
+| `config_cells` | 16,777,216 | bins times time steps, of a config's synthesis and of its analysis |
+| `config_iterations` | 100,000 | a config's `iterations` |
+| `picture_pixels` | 16,777,216 | pixels of a config's `picture_size` |
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 _LIMITS = {
-    # Of an audio file.
-    "audio_samples": 2**27,  # sample frames that are decoded, or that they become at another rate: 50 min at 44.1 kHz
+    "audio_samples": 2**27,
     "audio_channels": 256,
-    "audio_rate": 1_000_000,  # samples a second, also a config's
-    # Of a config.
-    "config_bytes": 2**20,  # of its JSON in a file's comment
-    "config_frames": 2**20,  # time steps
-    "config_transform": 2**18,  # length of a transform
-    "config_cells": 2**24,  # frequency bins times time steps, of the synthesis and of the analysis
+    "audio_rate": 1_000_000,
+    "audio_rate_lowest": 100,
+    "config_bytes": 2**20,
+    "config_frames": 2**20,
+    "config_transform": 2**18,
+    "config_cells": 2**24,
     "config_iterations": 100_000,
-    "picture_pixels": 2**24,  # of the picture that is drawn
+    "picture_pixels": 2**24,
 }
 
 
 def get(name: str) -> int:
-    """The limit of that name."""
+    """The limit of that name.
+
+    Example:
+        >>> from sonikeras import limits
+        >>> limits.get("audio_channels")
+        256
+    """
     return _LIMITS[name]
 
 
 def set(**values: int) -> None:
-    """Changes limits, by their names."""
+    """Changes limits.
+
+    Args:
+        **values: Positive integers, by the limits' names.
+
+    Raises:
+        ValueError: There is no such limit, or a value is none.
+
+    Example:
+        >>> from sonikeras import limits
+        >>> limits.set(audio_samples=2**27)
+    """
+    for name, value in values.items():
+        if name not in _LIMITS:
+            raise ValueError(f"Unknown limit. Allowed values: {list(_LIMITS)}. Received: {name}={value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
     _LIMITS.update(values)
 
 
-def check(name: str, value: int, where: Any) -> None:
-    """Raises a `ValueError` where a value is above a limit; `where` says where it comes from."""
-    if value > _LIMITS[name]:
-        raise ValueError(f"`{name}` must be at most {_LIMITS[name]}. Received: {value} in {where}")
+def check(name: str, value: int, where: str) -> None:
+    """Raises a `ValueError` where a value is beyond a limit; `where` says whose it is."""
+    limit, lowest = _LIMITS[name], name.endswith("_lowest")
+    if value < limit if lowest else value > limit:
+        received = f"{value:,}" if value < 10**30 else "more than 10^30"
+        raise ValueError(
+            f"{where} must keep to the limit `{name}`: at {'least' if lowest else 'most'} {limit:,}. "
+            f"`sonikeras.limits.set({name}=...)` changes it. Received: {received}"
+        )

@@ -147,12 +147,17 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
     data = read_at(file, place, 2**13)
     first = _frame(data)
     assert first is not None
+    # Tags before it stay, since the decoder reads their comment.
+    tags = read_at(file, 0, start) if start <= LONGEST_COMMENT and read_at(file, 0, 3) == b"ID3" else b""
     tag = _tag(data, first)
-    behind = place if tag is None else _walk(file, place, stop, most=1)[1]
     wanted = needed(first.rate)
     complete = tag is not None and 0 < tag.bytes <= size - place
-    # All frames are counted, unless less is needed, and nothing says how many there should be, or enough is there.
-    most = None if wanted is None or (tag is not None and not complete) else wanted // first.samples + 16
+    enough = tag is not None and wanted is not None and tag.frames * first.samples > wanted + 2**12
+    if tag is not None and tag.place is not None and complete and enough:
+        return Container(Stream(file, tags, (place, stop)))
+    # Frames are counted: all of them where the tag says how many there should be, else no more than are needed.
+    most = None if wanted is None or tag is not None else wanted // first.samples + 16
+    behind = place if tag is None else _walk(file, place, stop, most=1)[1]
     pieces: list[tuple[int, int]] = []
     count = 0
     begin: int | None = behind
@@ -163,19 +168,12 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
         begin = _next_frame(file, after_tags(file, end, stop), stop)
         if begin is not None and _kind(file, begin) != first.kind:
             raise Unreadable("it goes on with another sample rate or layer")
-    frames: int | None = None
-    skip = 0
-    if tag is not None and tag.place is not None and (begin is not None or tag.frames + 1 >= count):
-        # The number of all frames decides how much of the last one the decoder plays. Some count this one, too.
-        cut = begin is None and tag.frames > count + complete
-        stated = tag.frames if begin is not None else count
-        header = data[: tag.place] + stated.to_bytes(4, "big") + data[tag.place + 4 : behind - place]
-    else:
-        # None, or one that the decoder does not know or that was left when files were joined. Without one the decoder
-        # would take the first frame's bit rate for that of all, and stop too early or wait for more.
-        cut = tag is not None and begin is None and tag.frames > count + complete
-        header, skip = _xing(data, first, count) if first.layer == 3 else (b"", 0)
-        frames = count * first.samples
-    # Of tags before it, whose comment the decoder reads.
-    tags = read_at(file, 0, start) if start <= LONGEST_COMMENT and read_at(file, 0, 3) == b"ID3" else b""
-    return Container(Stream(file, tags, header, *pieces), cut, frames=frames, skip=skip)
+    cut = tag is not None and tag.frames > count + complete  # some count the tag's frame, too
+    if tag is not None and tag.place is not None and tag.frames + 1 >= count:
+        # The number of all frames decides how much of the last one the decoder plays.
+        header = data[: tag.place] + count.to_bytes(4, "big") + data[tag.place + 4 : behind - place]
+        return Container(Stream(file, tags, header, *pieces), cut)
+    # Without a tag that it knows, the decoder would take the first frame's bit rate for that of all, and stop too early
+    # or wait for more. One that counts too few frames is left from before files were joined.
+    header, skip = _xing(data, first, count) if first.layer == 3 else (b"", 0)
+    return Container(Stream(file, tags, header, *pieces), cut, frames=count * first.samples, skip=skip)

@@ -94,8 +94,11 @@ class Stream(io.RawIOBase):
 
 
 def read_at(file: BinaryIO, start: int, count: int) -> bytes:
+    """Bytes of a file, or fewer where it ends before: none where a damaged header points behind any file."""
+    if not 0 <= start < 2**62 or count <= 0:
+        return b""
     file.seek(start)
-    return file.read(max(count, 0))
+    return file.read(count)
 
 
 def after_tags(file: BinaryIO, start: int, size: int) -> int:

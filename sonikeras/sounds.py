@@ -23,7 +23,6 @@ from sonikeras.pieces import Unreadable
 _LIBSNDFILE = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga", ".aif"),
     *(".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".nist", ".sph", ".avr", ".paf", ".pvf", ".8svx", ".ircam"),
-    ".sds",
 )
 # Endings of what PyAV reads besides, a binding of FFmpeg's libraries.
 _PYAV = (
@@ -199,6 +198,7 @@ def _read(
         with open_recording(file, needed) as recording:
             rate = recording.rate
             limits.check("audio_rate", rate, name)
+            limits.check("audio_rate_lowest", rate, name)
             limits.check("audio_channels", recording.channels, name)
             config = config or _config_of(recording.comments, name)
             mono = _mono(recording, needed(rate, config), max(1, config.sample_rate / rate), name)
