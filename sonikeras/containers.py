@@ -152,7 +152,9 @@ def _wave(
         raise Unreadable("no fmt chunk")
     tag, align = struct.unpack_from(f"{order}H10xH", form)
     whole = empty or _whole(stated, size - begin, start=begin, align=max(align, 1))
-    stop = begin + stated if whole else size - (size - begin) % max(align, 1)
+    # Of a block that is begun, a decoder of these can make nothing.
+    rest = (size - begin) % max(align, 1) if tag in _WAVE_BLOCKS else 0
+    stop = begin + stated if whole else size - rest
     if tag in _WAVE_MPEG:
         found = mpeg_container(file, begin, stop)
         if found is not None:
@@ -282,4 +284,5 @@ _KNOWN = (
 _NAMES = frozenset(_KNOWN[i : i + 4] for i in range(0, len(_KNOWN), 4))
 # What PyAV may know: Matroska and WebM, ASF, AMR, WavPack, Monkey's Audio, TTA, AC-3. MP4 and AAC have no such bytes.
 _MEDIA = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"#!AMR", b"wvpk", b"MAC ", b"TTA1", b"\x0b\x77")
+_WAVE_BLOCKS = (0x02, 0x11, 0x31)  # format tags of ADPCM by Microsoft and IMA, and of GSM 6.10
 _WAVE_MPEG = (0x50, 0x55)  # format tags of MPEG audio in a WAV file
