@@ -11,8 +11,8 @@ A file is **cut** where its header states more than the file holds, unless what 
 - one byte more than there is, in whole sample frames: the pad byte was counted in, and is not there.
 
 Then everything up to the end of the file is taken. A FLAC stream of unknown length is cut unless it ends with a whole
-frame. An MP3 stream is cut where a Xing, Info or VBRI header states more than there is; without one, and in Ogg, there
-is no telling.
+frame, and an Ogg stream unless it ends with a whole page. An MP3 stream is cut where a Xing, Info or VBRI header states
+more than there is; without one there is no telling.
 """
 
 from __future__ import annotations
@@ -233,6 +233,15 @@ def _au(file: BinaryIO, start: int, size: int) -> Container:
     return Container(Stream(file, head, (begin, stop)), whole is False)
 
 
+def _ogg(file: BinaryIO, start: int, size: int) -> Container:
+    """The length of an Ogg file is stated nowhere, but that of its last page is."""
+    tail = read_at(file, max(start, size - 2**17), 2**17)  # longer than any page
+    head = tail[tail.rfind(b"OggS") :]
+    segments = head[26] if len(head) > 26 else 255
+    cut = len(head) < 27 + segments or len(head) < 27 + segments + sum(head[27 : 27 + segments])
+    return Container(Stream(file, (start, size)), cut)
+
+
 def _caf(file: BinaryIO, start: int, size: int) -> Container:
     position = start + 8
     for _ in range(_CHUNKS):
@@ -264,10 +273,10 @@ _PARSERS: dict[bytes, Callable[[BinaryIO, int, int], Container]] = {
     b"dns.": _au,
     b"caff": _caf,
     b"fLaC": flac_container,
+    b"OggS": _ogg,
 }
-# What else the decoder knows by its first bytes: Ogg, VOC, NIST, AVR, PAF, PVF and IRCAM.
+# What else the decoder knows by its first bytes: VOC, NIST, AVR, PAF, PVF and IRCAM.
 _OTHERS = (
-    b"OggS",
     b"Creative Voice File",
     b"NIST_1A",
     b"2BIT",

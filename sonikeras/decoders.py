@@ -109,26 +109,35 @@ def _media(found: Container) -> Iterator[Recording]:
             "it is of a format that libsndfile does not know, such as M4A, AAC, WMA or WebM: install PyAV with "
             "`pip install sonikeras[m4a]`, or convert it to WAV or FLAC"
         ) from error
+    damages = (av.FFmpegError, ValueError)
     try:
-        with av.open(found.stream, mode="r", metadata_errors="replace") as opened:
-            if not opened.streams.audio:
-                raise Unreadable("it has no audio")
-            stream = opened.streams.audio[0]
-            comment = opened.metadata.get("comment") or stream.metadata.get("comment") or ""
+        opened = av.open(found.stream, mode="r", metadata_errors="replace")
+    except damages as error:
+        raise Unreadable(str(error)) from error
+    with opened:
+        if not opened.streams.audio:
+            raise Unreadable("it has no audio")
+        stream = opened.streams.audio[0]
+        comment = opened.metadata.get("comment") or stream.metadata.get("comment") or ""
 
-            def blocks() -> Iterator[np.ndarray]:
+        def blocks() -> Iterator[np.ndarray]:
+            try:
                 planar = av.AudioResampler(format="fltp", layout=stream.layout.name, rate=stream.rate)
                 for frame in opened.decode(stream):
                     for part in planar.resample(frame):
                         yield np.ascontiguousarray(part.to_ndarray().T)
+            except damages as error:
+                raise Unreadable(str(error)) from error
 
-            yield Recording(stream.rate, stream.channels, None, [comment.encode()], blocks, least=_least(stream))
-    except (av.FFmpegError, OSError) as error:
-        raise Unreadable(str(error)) from error
+        yield Recording(stream.rate, stream.channels, None, [comment.encode()], blocks, least=_least(opened, stream))
 
 
-def _least(stream: Any) -> int:
+def _least(opened: Any, stream: Any) -> int:
     """So many sample frames at least must be in a stream: what it states, less what codecs add at both ends."""
-    if not stream.duration or not stream.time_base:
-        return 0
-    return max(int(stream.duration * stream.time_base * stream.rate) - 2**12, 0)
+    seconds = 0.0
+    if {"mov", "matroska", "asf"} & {*opened.format.name.split(",")}:  # of the others FFmpeg guesses the length
+        if stream.duration and stream.time_base:
+            seconds = float(stream.duration * stream.time_base)
+        elif opened.duration:
+            seconds = opened.duration / 1e6
+    return max(int(seconds * stream.rate) - 2**12, 0)

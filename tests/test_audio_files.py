@@ -235,6 +235,15 @@ def test_flac_that_states_too_much(samples):
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_that_ends_within_a_page(subtype):
+    data = encode("OGG", subtype, rate=48000)
+    whole = read(data)
+    np.testing.assert_array_equal(read(data + ID3V1), whole)
+    for size in (len(data) - 1, len(data) * 2 // 3):
+        refused(data[:size], "cut", samples=100)
+
+
 def test_kinds_of_files_are_told_by_their_bytes(tmp_path):
     for format, subtype in [("OGG", "VORBIS"), ("FLAC", None), ("MP3", None), ("WAV", None), ("VOC", "PCM_16")]:
         path = tmp_path / "sound.wav"
@@ -271,7 +280,7 @@ def test_m4a(tmp_path):
     spectrum = np.abs(np.fft.rfft(audio[4096 : 4096 + 32768]))
     assert abs(spectrum.argmax() - 0.05 / (2 * np.pi) * 32768) < 1.5
     np.testing.assert_array_equal(sonikeras.read_audio(path, config, samples=9000)[0], audio[:9000])
-    refused(path.read_bytes()[:3000], "NAME")
+    refused(path.read_bytes()[:3000], "must be a whole")
 
 
 # Parts ----------------------------------------------------------------------------------------------------------------
