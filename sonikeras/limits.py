@@ -1,9 +1,11 @@
 """How much a file or a config may ask for, so that a small one cannot take all memory or time.
 
-Each limit is checked before memory is taken, and named in the error. `set` changes it, for the process.
+Each limit is checked before memory is taken, and named in the error. `set` changes it, for the process; an environment
+variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it where sonikeras is imported.
 
 | limit | default | of what |
 |---|---|---|
+| `image_pixels` | 67,108,864 | pixels of an image file: 8192 x 8192 |
 | `audio_samples` | 134,217,728 | sample frames that are decoded, or that they become: 50 min at 44.1 kHz |
 | `audio_channels` | 256 | channels of an audio file |
 | `audio_rate` | 1,000,000 | samples a second, of an audio file and of a config |
@@ -18,7 +20,10 @@ Each limit is checked before memory is taken, and named in the error. `set` chan
 
 from __future__ import annotations
 
+import os
+
 _LIMITS = {
+    "image_pixels": 2**26,
     "audio_samples": 2**27,
     "audio_channels": 256,
     "audio_rate": 1_000_000,
@@ -73,3 +78,13 @@ def check(name: str, value: int, where: str) -> None:
             f"{where} must keep to the limit `{name}`: at {'least' if lowest else 'most'} {limit:,}. "
             f"`sonikeras.limits.set({name}=...)` changes it. Received: {received}"
         )
+
+
+def _from_environment() -> None:
+    for name in _LIMITS:
+        text = os.environ.get(f"SONIKERAS_LIMIT_{name.upper()}")
+        if text is not None:
+            set(**{name: int(text) if text.isdecimal() else text})  # type: ignore[arg-type]
+
+
+_from_environment()

@@ -283,6 +283,27 @@ def test_m4a(tmp_path):
     refused(path.read_bytes()[:3000], "must be a whole")
 
 
+SEEDS = [("WAV", "PCM_16"), ("WAV", "GSM610"), ("WAV", "IMA_ADPCM"), ("FLAC", None), ("MP3", None), ("OGG", None)]
+SEEDS += [("AIFF", None), ("AU", None), ("CAF", "ALAC_16"), ("RF64", None), ("W64", None), ("VOC", "PCM_16")]
+
+
+@pytest.mark.parametrize("seed", range(len(SEEDS)))
+def test_damaged_files_are_read_or_refused_by_name(seed):
+    data = encode(*SEEDS[seed], audio=TONE[:5000])
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        damaged = bytearray(data)
+        for _ in range(rng.choice([1, 4, 30])):
+            position = rng.integers(min(len(damaged), 200) if rng.random() < 0.7 else len(damaged))
+            damaged[position : position + 4] = [bytes(4), b"\xff" * 4, rng.bytes(4), b""][rng.integers(4)]
+        try:
+            audio = sonikeras.read_audio(bytes(damaged), name="NAME", samples=rng.choice([None, 100]))[0]
+        except ValueError as error:
+            assert "NAME" in str(error)
+        else:
+            assert audio.dtype == np.float32 and np.isfinite(audio).all() and len(audio)
+
+
 # Parts ----------------------------------------------------------------------------------------------------------------
 
 
@@ -358,7 +379,7 @@ def test_limits(changed_limits):
     assert len(read(encode("WAV", audio=TONE[:30000]))) == 30000 and len(read(encode("WAV"), samples=5)) == 5
     changed_limits(audio_samples=40001)
     assert len(read(encode("WAV"))) == 40001
-    with pytest.raises(ValueError, match="Unknown limit. Allowed values: .'audio_samples'"):
+    with pytest.raises(ValueError, match="Unknown limit. Allowed values: .*'audio_samples'"):
         limits.set(samples=5)
     with pytest.raises(ValueError, match="`audio_samples` must be an integer of at least 1. Received: audio_samples=0"):
         limits.set(audio_samples=0)
