@@ -484,7 +484,9 @@ def as_channel(channel: str | Channel) -> Channel:
 def _channel(name: str, settings: str | None, *, text: str) -> Channel:
     check_choice("channel", name, _CHANNELS)
     pairs = re.findall(_SETTING, settings or "")
-    values = {key: int(value) if re.fullmatch(r"[+-]?\d+", value) else float(value) for key, value in pairs}
+    # What has more digits than any setting is too large as a float, too, which the channel's own rule says.
+    whole = re.compile(r"[+-]?\d{1,300}")
+    values = {key: int(value) if whole.fullmatch(value) else float(value) for key, value in pairs}
     if len(values) < len(pairs) or sorted(values) != sorted(_settings_of(name)):
         raise ValueError(f"A channel must have its settings, once each: {_form(name)}. Received: channel={text!r}")
     return _CHANNELS[name](**values)

@@ -148,20 +148,20 @@ def _parser() -> argparse.ArgumentParser:
     add.set_defaults(run=_sonify)
 
     add = commands.add_parser("picture", help="draw the spectrogram picture of a sound")
-    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("audio", help="WAV, FLAC, Ogg, MP3 or other audio file")
     add.add_argument("image", help="image file to write")
     add.add_argument("--config", help=carried)
     add.set_defaults(run=_picture)
 
     add = commands.add_parser("desonify", help="turn a sound back into the image that it was made of")
-    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("audio", help="WAV, FLAC, Ogg, MP3 or other audio file")
     add.add_argument("image", help="image file to write")
     add.add_argument("--config", help=carried)
     add.add_argument("--size", type=_size, metavar="WxH", help="pixels; default: frames x bins, as it was sonified")
     add.set_defaults(run=_desonify)
 
     add = commands.add_parser("transmit", help="send a sound through a channel: noise, telephone, a codec, a room")
-    add.add_argument("audio", help="WAV, FLAC, OGG or MP3 file")
+    add.add_argument("audio", help="WAV, FLAC, Ogg, MP3 or other audio file")
     add.add_argument("received", help="WAV or FLAC file to write")
     add.add_argument(
         "--channel", required=True, help="such as telephone or noise(snr=20)+mp3(kbps=32); info lists all of them"

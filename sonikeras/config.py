@@ -7,10 +7,13 @@ import functools
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+
+from sonikeras import limits
 
 WINDOWS = ("hann", "hamming", "blackman", "bartlett", "cosine", "boxcar")
 IMAGE_INTERPOLATIONS = ("bilinear", "area")
@@ -51,6 +54,21 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "colormap": "gray",
     },
 }
+
+
+# Integers from 1 on, with their limits.
+_INTEGERS = {
+    "sample_rate": "audio_rate",
+    "frames": "config_frames",
+    "fft_length": "config_transform",
+    "frame_length": "config_transform",
+    "frame_step": "config_transform",
+    "iterations": "config_iterations",
+    "analysis_fft_length": "config_transform",
+    "analysis_frame_length": "config_transform",
+    "analysis_frame_step": "config_transform",
+}
+_LONGEST_NAME = 128  # characters: libsndfile reads no comment of a WAV file that is much longer than a config
 
 
 def _sound(default: Any) -> Any:
@@ -139,11 +157,10 @@ class SonificationConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):  # JSON has no NumPy scalars
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
-        for name in ("sample_rate", "fft_length", "frame_length", "frame_step", "iterations"):
-            check_integer(name, getattr(self, name), minimum=1)
-        check_integer("frames", self.frames, minimum=2)
-        for name in ("analysis_fft_length", "analysis_frame_length", "analysis_frame_step"):
-            check_integer(name, getattr(self, name), minimum=1)
+        for name in _INTEGERS:
+            check_integer(name, getattr(self, name), minimum=2 if name == "frames" else 1)
+        for name, limit in _INTEGERS.items():
+            limits.check(limit, getattr(self, name), f"`{name}`")
         for prefix in ("", "analysis_"):
             fft, frame, step = (getattr(self, prefix + n) for n in ("fft_length", "frame_length", "frame_step"))
             if fft % 2:
@@ -177,12 +194,25 @@ class SonificationConfig:
             object.__setattr__(self, name, float(getattr(self, name)))
         size = self.picture_size
         if not isinstance(size, tuple | list) or len(size) != 2:
-            raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={size!r}")
+            raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={shown(size)}")
         for value in size:
             check_integer("picture_size", value, minimum=1)
         object.__setattr__(self, "picture_size", tuple(size))
-        if not isinstance(self.colormap, str) or not self.colormap:
-            raise ValueError(f"`colormap` must be a matplotlib colormap's name. Received: colormap={self.colormap!r}")
+        if not isinstance(self.colormap, str) or not 0 < len(self.colormap) <= _LONGEST_NAME:
+            raise ValueError(
+                f"`colormap` must be a matplotlib colormap's name, of at most {_LONGEST_NAME} characters. "
+                f"Received: colormap={shown(self.colormap)}"
+            )
+        self._check_sizes()
+
+    def _check_sizes(self) -> None:
+        """What the chain would take in memory and time is limited, whoever wrote the config."""
+        limits.check("config_cells", self.bins * self.frames, "The magnitudes, `fft_length` // 2 times `frames`,")
+        columns, bins = self.samples // self.analysis_frame_step + 1, self.analysis_fft_length // 2 + 1
+        limits.check(
+            "config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,"
+        )
+        limits.check("picture_pixels", math.prod(self.picture_size), "`picture_size`")
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
@@ -199,13 +229,32 @@ class SonificationConfig:
         """The config that `to_dict` gave. Fields that are left out take their defaults.
 
         Raises:
-            ValueError: A field is unknown or breaks its rule.
+            ValueError: `values` is no mapping, or a field is unknown or breaks its rule.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"A config must be a mapping of its fields to values. Received: {shown(values)}")
         known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        unknown = [name for name in values if name not in known]
         if unknown:
-            raise ValueError(f"Unknown config fields. Allowed values: {known}. Received: {unknown}")
+            raise ValueError(f"Unknown config fields. Allowed values: {known}. Received: {shown(unknown)}")
         return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> SonificationConfig:
+        """The config that `to_dict` gave, written as JSON, as a file carries it.
+
+        Raises:
+            ValueError: It is longer than `sonikeras.limits` allows, not UTF-8 or not JSON, has a field twice, or one
+                that is unknown or breaks its rule.
+        """
+        limits.check("config_bytes", len(text), "A config's text")
+        try:
+            values = json.loads(text.decode("utf-8"), object_pairs_hook=_fields)
+        except RecursionError:  # whose traceback would be as deep
+            raise ValueError(
+                "A config must be a mapping of its fields to values. Received: deeply nested JSON"
+            ) from None
+        return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, as values that JSON has."""
@@ -233,6 +282,13 @@ class SonificationConfig:
     def sound_key(self) -> str:
         """Hexadecimal digest of the fields that decide the sound: configs that only draw differently share it."""
         return _sound_key(self)
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError(f"A config must have each field once. Received: {shown([name for name, _ in pairs])}")
+    return fields
 
 
 @functools.lru_cache(maxsize=8)
@@ -269,7 +325,7 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """Raises a `ValueError` that names the allowed values, unless `value` is one of them. Returns it, plain."""
     value = plain(value)
     if isinstance(value, np.ndarray) or value not in list(allowed):
-        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={value!r}")
+        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={shown(value)}")
     return value
 
 
@@ -305,13 +361,23 @@ def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
 def check_integer(name: str, value: Any, *, minimum: int) -> int:
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={shown(value)}")
     return value
 
 
 def check_number(name: str, value: Any, rule: str, holds: Any) -> Any:
     value = plain(value)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):
-        raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+    # An integer may be too large for a float, and NaN is below nothing.
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not number or not holds(value):
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
     return value
+
+
+def shown(value: Any, longest: int = 200) -> str:
+    """A value as an error shows it: what is too long, or cannot be written, is cut."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested as deeply
+        return f"a value of type {type(value).__name__} that is too large to show"
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"

@@ -254,7 +254,7 @@ def sound_loader(
 
 def _recording_loader(examples: Examples, *, config: SonificationConfig) -> Callable[[int], np.ndarray]:
     def load(index: int) -> np.ndarray:
-        audio = examples.sound(index, config)[: config.samples]
+        audio = examples.sound(index, config, samples=config.samples)
         return to_pcm16(np.pad(audio, (0, config.samples - len(audio))))
 
     return load

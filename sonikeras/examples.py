@@ -96,13 +96,15 @@ class Examples:
             return images.to_color(item) if color else images.to_gray(item)
         return images.read_image(self.data(index), color=color, name=self.describe(index))
 
-    def sound(self, index: int, config: SonificationConfig) -> np.ndarray:
-        """A recording, read for a config: float32 `[samples]` in -1..1, of its own length.
+    def sound(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
+        """A recording, read for a config: float32 `[samples]` in -1..1, of its own length, or the first `samples`.
 
         Raises:
             ValueError: It cannot be read; the message names it.
         """
-        return sounds.read_audio(self.data(index), config, name=self.describe(index))[0]
+        item = self.items[index]
+        source = item if isinstance(item, Path) else self.data(index)
+        return sounds.read_audio(source, config, samples=samples, name=self.describe(index))[0]
 
     def fingerprint(self) -> str:
         """Hexadecimal digest of what the examples are: names, labels, and pixels or the files' sizes and times."""
@@ -162,7 +164,7 @@ def readable(examples: Examples, stage: str, config: SonificationConfig) -> tupl
     def error(index: int) -> str | None:
         try:
             if stage == "audio":
-                examples.sound(index, config)
+                examples.sound(index, config, samples=config.samples)
             else:
                 examples.image(index)
         except (OSError, ValueError) as problem:

@@ -478,3 +478,10 @@ def test_runs_in_another_order_are_paired_by_name(recipe):
     np.testing.assert_array_equal(paired.probabilities, np.eye(3))
     with pytest.raises(ValueError, match=r"must have the same test examples. Received: \['pp', 'r'\]"):
         recipe.in_order(report(("q", "", "pp")), ("", "q", "r"))
+
+
+def test_numbers_of_any_length_are_refused_by_the_rule():
+    for digits in (400, 5000):
+        with pytest.raises(ValueError, match="`db` must be a number of dB in -200..200. Received: db=") as error:
+            channels.as_channel(f"gain(db={'1' * digits})")
+        assert len(str(error.value)) < 1000

@@ -1,0 +1,90 @@
+"""How much a file or a config may ask for, so that a small one cannot take all memory or time.
+
+Each limit is checked before memory is taken, and named in the error. `set` changes it, for the process; an environment
+variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it where sonikeras is imported.
+
+| limit | default | of what |
+|---|---|---|
+| `image_pixels` | 67,108,864 | pixels of an image file: 8192 x 8192 |
+| `audio_samples` | 134,217,728 | sample frames that are decoded, or that they become: 50 min at 44.1 kHz |
+| `audio_channels` | 256 | channels of an audio file |
+| `audio_rate` | 1,000,000 | samples a second, of an audio file and of a config |
+| `audio_rate_lowest` | 100 | samples a second, of an audio file: the lowest |
+| `config_bytes` | 1,048,576 | a config's text in an audio file |
+| `config_frames` | 1,048,576 | a config's `frames` |
+| `config_transform` | 262,144 | a config's frames' and transforms' lengths |
+| `config_cells` | 16,777,216 | bins times time steps, of a config's synthesis and of its analysis |
+| `config_iterations` | 100,000 | a config's `iterations` |
+| `picture_pixels` | 16,777,216 | pixels of a config's `picture_size` |
+"""
+
+from __future__ import annotations
+
+import os
+
+_LIMITS = {
+    "image_pixels": 2**26,
+    "audio_samples": 2**27,
+    "audio_channels": 256,
+    "audio_rate": 1_000_000,
+    "audio_rate_lowest": 100,
+    "config_bytes": 2**20,
+    "config_frames": 2**20,
+    "config_transform": 2**18,
+    "config_cells": 2**24,
+    "config_iterations": 100_000,
+    "picture_pixels": 2**24,
+}
+
+
+def get(name: str) -> int:
+    """The limit of that name.
+
+    Example:
+        >>> from sonikeras import limits
+        >>> limits.get("audio_channels")
+        256
+    """
+    return _LIMITS[name]
+
+
+def set(**values: int) -> None:
+    """Changes limits.
+
+    Args:
+        **values: Positive integers, by the limits' names.
+
+    Raises:
+        ValueError: There is no such limit, or a value is none.
+
+    Example:
+        >>> from sonikeras import limits
+        >>> limits.set(audio_samples=2**27)
+    """
+    for name, value in values.items():
+        if name not in _LIMITS:
+            raise ValueError(f"Unknown limit. Allowed values: {list(_LIMITS)}. Received: {name}={value!r}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    _LIMITS.update(values)
+
+
+def check(name: str, value: int, where: str) -> None:
+    """Raises a `ValueError` where a value is beyond a limit; `where` says whose it is."""
+    limit, lowest = _LIMITS[name], name.endswith("_lowest")
+    if value < limit if lowest else value > limit:
+        received = f"{value:,}" if value < 10**30 else "more than 10^30"
+        raise ValueError(
+            f"{where} must keep to the limit `{name}`: at {'least' if lowest else 'most'} {limit:,}. "
+            f"`sonikeras.limits.set({name}=...)` changes it. Received: {received}"
+        )
+
+
+def _from_environment() -> None:
+    for name in _LIMITS:
+        text = os.environ.get(f"SONIKERAS_LIMIT_{name.upper()}")
+        if text is not None:
+            set(**{name: int(text) if text.isdecimal() else text})  # type: ignore[arg-type]
+
+
+_from_environment()
