@@ -328,8 +328,9 @@ def test_features_are_found_in_tfrecords(tmp_path):
         for data, label in rows:
             writer.write(_example(image=data, label=label, weight=0.5, other=b"x" * 200))
     found = list(tfrecords.scan(path, ["image", "label"]))
-    assert [label.integer for _, label in found] == [label for _, label in rows]
-    assert [Record(path, image.offset, image.length).read() for image, _ in found] == [data for data, _ in rows]
+    assert [label.integer for _, (_, label) in found] == [label for _, label in rows]
+    parts = [tfrecords.Part(path, image.offset, image.length, record) for record, (image, _) in found]
+    assert [part.read() for part in parts] == [data for data, _ in rows]
 
 
 def test_damaged_tfrecords(tmp_path):
