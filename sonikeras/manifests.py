@@ -1,8 +1,8 @@
 """What is known of the examples that were written: the manifest, and the journal of a run that is under way.
 
 A manifest is a CSV file whose last column, `checksum`, is the beginning of the SHA-256 of all rows up to and with its
-own; that of the last row ends with a full stop. So nothing can be changed, moved, lost or cut off unnoticed. Manifests
-of version 0.1.0, which lack it, are read too.
+own; that of the last row, be it the header, ends with a full stop. So nothing can be changed, moved, lost or cut off
+unnoticed. Manifests of version 0.1.0, which lack it, are read too.
 """
 
 from __future__ import annotations
@@ -103,25 +103,33 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file, strict=True)
         try:
-            header = next(lines, [])
-            if header not in (COLUMNS, _UNCHECKED):
-                raise ValueError(f"the columns {header}")
-            checksum = last = ""
+            *columns, last = next(lines, [""])
+            unchecked = [*columns, last] == _UNCHECKED
+            if not unchecked and [*columns, last.removesuffix(_LAST)] != COLUMNS:
+                raise ValueError(f"the columns {[*columns, last]}")
+            checksum = ""
             for fields in lines:
-                if header == COLUMNS:
+                if not unchecked:
                     *fields, last = fields
-                    checksum = _chained("" if checksum.endswith(_LAST) else checksum, fields)
+                    checksum = _chained(checksum, fields)
                     if last.removesuffix(_LAST) != checksum:
                         raise ValueError("what is before it does not fit its checksum")
-                    checksum = last
+                    if last.endswith(_LAST):  # where manifests were joined, the next one begins
+                        checksum = ""
                 yield _row(fields, int)
-            if last and not last.endswith(_LAST):
-                raise ValueError("rows behind it are missing")
+            if not (unchecked or last.endswith(_LAST)) or not _ends_with_a_line(path):
+                raise ValueError("what was behind it is missing")
         except (csv.Error, ValueError) as error:
             raise ValueError(
                 f"A manifest must have the columns {COLUMNS}, and a value for each: delete it, and it is written "
                 f"anew. Received: {path}, line {lines.line_num} ({error})"
             ) from error
+
+
+def _ends_with_a_line(path: str | os.PathLike) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
 
 
 def _chained(before: str, fields: Sequence[Any]) -> str:
@@ -148,23 +156,18 @@ class ManifestWriter:
     def __init__(self, file: TextIO) -> None:
         # It quotes names with the characters of its line ends, but writes each row with a line feed alone.
         self._writer = csv.writer(_Lines(file), lineterminator="\r\n")
-        self._writer.writerow(COLUMNS)
+        self._held = COLUMNS
         self._checksum = ""
-        self._held: Row | None = None
 
     def writerow(self, row: Row) -> None:
         """Adds a row."""
-        self._write("")
-        self._held = row
+        self._writer.writerow(self._held)
+        self._checksum = _chained(self._checksum, row)
+        self._held = [*map(str, row), self._checksum]
 
     def finish(self) -> None:
         """Writes the last row."""
-        self._write(_LAST)
-
-    def _write(self, end: str) -> None:
-        if self._held is not None:
-            self._checksum = _chained(self._checksum, self._held)
-            self._writer.writerow([*self._held, self._checksum + end])
+        self._writer.writerow([*self._held[:-1], self._held[-1] + _LAST])
 
 
 class _Lines(NamedTuple):

@@ -202,9 +202,9 @@ def load(
         (['cat', 'dog'], [0, 1])
     """
     check_choice("stage", stage, _FEATURES)
-    classes = class_names(directory)
+    paths, classes = _files(Path(directory), split), class_names(directory)
     names, labels, parts = [], [], []
-    for record in index(_files(Path(directory), split)):
+    for record in index(paths):
         place = record.sound if stage == "audio" else record.picture
         if place is None:
             raise ValueError(
