@@ -23,7 +23,7 @@ import numpy as np
 from sonikeras import chain, channels, models, pages, plots, studies
 from sonikeras.config import SonificationConfig, as_config, presets
 from sonikeras.experiments import Recipe, raised_in_pipeline
-from sonikeras.files import locked, write_bytes
+from sonikeras.files import locked, safe_names, write_bytes
 from sonikeras.findings import evenly, sounds
 from sonikeras.images import to_gray
 from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
@@ -185,7 +185,7 @@ class Study:
     def _images(self) -> Iterator[tuple[str, str, np.ndarray]]:
         for split in ("train", "test"):
             examples = self._recipe.dataset(split, output=IMAGE, shuffle=False).examples
-            for index, name in enumerate(examples.full_names):
+            for index, name in enumerate(file_names(examples)):
                 yield split, name, to_gray(examples.image(index))
 
     def _add_lengths(self, frames: Sequence[int], bins: Sequence[int]) -> None:
@@ -223,8 +223,9 @@ class Study:
         if IMAGE not in reports:
             raise RuntimeError(f"The images themselves must be recognised first: see {self._directory / IMAGE}")
         names = reports[IMAGE][0].names
+        full_names = dict(zip(file_names(self._test), self._test.full_names, strict=True))
         self._retention = {
-            name: recognition_retention([in_order(run, names) for run in runs], reports[IMAGE])
+            name: recognition_retention([in_order(run, names, full_names) for run in runs], reports[IMAGE])
             for name, runs in reports.items()
         }
         return outcomes
@@ -403,11 +404,25 @@ def with_bins(config: SonificationConfig, bins: int) -> SonificationConfig:
     return config.replace(**{name: getattr(config, name) * 2 * (bins - 1) // config.fft_length for name in names})
 
 
-def in_order(report: Report, names: tuple[str, ...] | None) -> Report:
-    """The report with its test examples in the order of these names: a folder has another order than its source."""
+def file_names(examples: Examples) -> list[str]:
+    """The path of each example's file below a folder, without ending: its full name, made safe where it is not."""
+    folders, paths = safe_names(examples.class_names), [""] * len(examples)
+    for label, folder in enumerate(folders):
+        indices = np.flatnonzero(examples.labels == label).tolist()
+        for index, name in zip(indices, safe_names([examples.names[index] for index in indices]), strict=True):
+            paths[index] = f"{folder}/{name}"
+    return paths
+
+
+def in_order(report: Report, names: tuple[str, ...] | None, full_names: Mapping[str, str] | None = None) -> Report:
+    """The report with its test examples in the order of these names: a folder has another order than its source.
+
+    Where its names are those of files that were made of the examples, `full_names` tells the examples' own.
+    """
     if names is None or report.names is None or report.names == names:
         return report
-    places = {name: place for place, name in enumerate(report.names)}
+    own = full_names or {}
+    places = {own.get(name, name): place for place, name in enumerate(report.names)}
     if places.keys() != set(names):
         raise ValueError(f"All runs must have the same test examples. Received: {sorted(places.keys() ^ set(names))}")
     order = [places[name] for name in names]

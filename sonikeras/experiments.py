@@ -28,7 +28,7 @@ from sonikeras.config import SonificationConfig, as_config, check_choice, check_
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
 from sonikeras.evaluation import evaluate
-from sonikeras.files import claim, replacing
+from sonikeras.files import as_utf8, claim, replacing, safe_names
 from sonikeras.reports import Report
 from sonikeras.sounds import from_pcm16, write_audio
 from sonikeras.sources import STAGES, Examples
@@ -586,11 +586,13 @@ def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
     engine = resolve_engine(recipe.engine, config)
     sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
     firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
-    for index in firsts:
+    folders = safe_names(examples.class_names)
+    # Of each class one: its name need differ from no other.
+    for index, name in zip(firsts, (safe_names([examples.names[index]])[0] for index in firsts), strict=True):
         image, audio = examples.image(index), from_pcm16(sound(index))
         if recipe.channel is not None:
             audio = channels.transmit(audio, config.sample_rate, recipe.channel, seed=recipe.seed)
-        path = directory / examples.class_names[examples.labels[index]] / examples.names[index]
+        path = directory / folders[examples.labels[index]] / name
         write_audio(f"{path}.wav", audio, config)
         plots.sample(
             image,
@@ -599,5 +601,5 @@ def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
             picture(audio, config),
             desonify(audio, config, size=image.shape[:2]),
             f"{path}.png",
-            title=path.name,
+            title=as_utf8(examples.names[index]),
         )

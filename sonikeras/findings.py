@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
 from sonikeras.examples import Examples
 from sonikeras.experiments import Recipe
+from sonikeras.files import read_json, safe_names
 from sonikeras.reports import Report
 from sonikeras.retention import Retention, permutation_test, recognition_retention, signal_retention
 from sonikeras.sounds import from_pcm16
@@ -132,7 +132,7 @@ class Findings:
 
     def noted(self, run: Run) -> dict[str, Any]:
         """What `run.json` of a run folder notes."""
-        return json.loads((self.directory / run.cell.name / "run.json").read_text(encoding="utf-8"))
+        return read_json(self.directory / run.cell.name / "run.json", "Delete it, and run the cell again")
 
     def training_images(self, run: Run) -> int | None:
         """How many images a run was trained on; or `None` where they are not there as they were."""
@@ -159,8 +159,8 @@ class Findings:
         return rows
 
     def figure(self, name: str, draw: Callable[[Path], None]) -> bytes:
-        """Draws a PNG file `figures/<name>.png`, and reads it."""
-        path = self.directory / studies.FIGURES / f"{name}.png"
+        """Draws a PNG file `figures/<name>.png`, or of a name that is safe, and reads it."""
+        path = self.directory / studies.FIGURES / f"{safe_names([name])[0]}.png"
         draw(path)
         return path.read_bytes()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sonikeras.files import folded
 from sonikeras.listings import Listing
 
 SPLITS = ("train", "test")
@@ -32,11 +32,6 @@ def class_folders(data_dir: Path) -> list[str]:
                 f"take such names for one: rename or merge them. Received: {ascii(other)}, {ascii(name)} in {data_dir}"
             )
     return sorted(found)
-
-
-def folded(name: str) -> str:
-    """The same for names that some file systems take for one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def listing(data_dir: Path, class_names: Sequence[str], split: str, extensions: tuple[str, ...]) -> Listing:

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sonikeras.files import as_utf8, write_bytes, write_text
+from sonikeras.files import as_utf8, safe_names, write_bytes, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,7 +317,8 @@ def _markdown(block: Block, images: str) -> str | None:
             head, *body = (f"| {' | '.join(_marked(cell) for cell in line)} |" for line in lines)
             return "\n".join([f"{_marked(caption)}:", "", head, f"|{'---|' * len(columns)}", *body])
         case Picture(name, _, alt, caption):
-            return f"![{_marked(alt)}]({images}{_quoted(name)}.png)" + (f"\n\n{_marked(caption)}" if caption else "")
+            picture = f"![{_marked(alt)}]({images}{_quoted(_file_name(name))})"
+            return picture + (f"\n\n{_marked(caption)}" if caption else "")
     return None
 
 
@@ -327,6 +328,11 @@ def _marked(text: str) -> str:
     line = re.sub(r"([\\`*\[\]|])|(?<!\w)_|_(?!\w)", r"\\\g<0>", html.escape(line, quote=False))
     # Not all that read Markdown know an escaped tilde.
     return _BLOCK_MARKER.sub(r"\1\\", line.replace("~", "&#126;"))
+
+
+def _file_name(name: str) -> str:
+    """The name of a picture's file, behind that of its page."""
+    return f"{safe_names([name])[0]}.png"
 
 
 def _quoted(name: str) -> str:
@@ -343,7 +349,7 @@ def write_markdown(path: str | os.PathLike[str], title: str, blocks: Sequence[Bl
     path = Path(path)
     for block in blocks:
         if isinstance(block, Picture):
-            write_bytes(path.parent / "images" / f"{path.stem}-{block.name}.png", block.data)
+            write_bytes(path.parent / "images" / f"{path.stem}-{_file_name(block.name)}", block.data)
     write_text(path, to_markdown(title, blocks, images=f"images/{_quoted(path.stem)}-"))
 
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import os
 import shutil
+import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,8 +24,8 @@ from sonikeras.cache import resolve_cache
 from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
-from sonikeras.files import claim, locked, write_bytes
-from sonikeras.folders import folded
+from sonikeras.files import check_no_link, claim, explaining_full_disk, folded, is_file_name, locked, write_bytes
+from sonikeras.folders import SPLITS
 from sonikeras.manifests import (
     JOURNAL,
     Journal,
@@ -46,7 +47,7 @@ from sonikeras.sources import Examples, Record, check_shard, load_examples
 FORMATS = ("files", "tfrecord")
 AUDIO_FORMATS = ("wav", "flac")
 SHARD_SIZE = 1024
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_KEPT = "what was made is kept, and the same call goes on once there is room"
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -95,14 +96,17 @@ def prepare(
             with a manifest of its own, while other processes make the others. A call without it then finds all made
             and writes the whole manifest. Defaults to `None`: all examples.
         shard_size: Integer, examples in a record file. Defaults to 1024.
-        verify: Boolean, whether to compare what is there with its checksums, instead of its size. Defaults to `False`.
+        verify: Boolean, whether to read all that is there and compare it with its checksums, instead of its size.
+            Defaults to `False`.
 
     Returns:
         List of names of images that were left out, with `on_error="skip"`: paths where they are files.
 
     Raises:
-        ValueError: An argument breaks its rule, an image cannot be read, a name cannot be that of a file, or the folder
-            holds files made in another way, of which `prepare.json` in it tells.
+        ValueError: An argument breaks its rule, an image cannot be read, a name cannot be that of a file, the folder
+            holds files made in another way, of which `prepare.json` in it tells, its manifest is damaged, or a folder
+            in it is a link.
+        PermissionError: The folder cannot be written to, and is not finished.
         FileNotFoundError: There is no such folder.
         BlockingIOError: Another process makes the same shard, or one of the two makes the whole.
         OSError: The disk is full; what was made is kept.
@@ -194,11 +198,11 @@ class Job:
                 classes=self.classes,
                 images_per_class=self.images_per_class,
             )
-            for split in ("train", "test")
+            for split in SPLITS
         }
         if self.format == "files":
             for examples in parts.values():
-                _check_names(examples)
+                _check_names(examples, len(f".{self.audio_format}"))
         return parts
 
     def claim(self, parts: dict[str, Examples]) -> None:
@@ -232,34 +236,108 @@ class Job:
         threads: int | None = None,
         quiet: bool = False,
     ) -> list[str]:
-        """Makes what is missing of all examples or of a shard, and writes its manifest. Returns what was left out."""
+        """Makes what is missing of all examples or of a shard, and writes its manifest. Returns what was left out.
+
+        A folder that cannot be written to is only checked.
+        """
+        threads = threads or os.cpu_count() or 1
+        groups = {split: self._groups(len(examples), shard) for split, examples in parts.items()}
         problems: list[Problem] = []
         seen = 0
-        with _explaining_full_disk(), self._working(shard) as working:
-            groups = {split: self._groups(len(examples), shard) for split, examples in parts.items()}
-            # Records tell all there is to know of themselves.
-            known = self._known(parts, groups, shard) if self.format == "files" else ()
-            run = _Run(self, working, known, threads or os.cpu_count() or 1)
-            with (
-                contextlib.closing(run.journal),
-                writing_manifest(self.directory / manifest_name(shard), working) as manifest,
-            ):
-                for split, examples in parts.items():
-                    total = sum(len(group) for _, group in groups[split])
-                    progress = None if quiet else Progress(f"{self._what} in {self.directory / split}", total)
-                    for done, result in enumerate(run.results(split, examples, groups[split]), start=1):
-                        seen += 1
-                        if isinstance(result, Problem):
-                            problems.append(result)
-                        else:
-                            manifest.writerow(result)
-                        if progress:
-                            progress.update(done)
-            self._finish(working, shard, run.journal.untaken)
+
+        def counted(
+            results: Callable[[str, Examples, list[tuple[str, range]]], Iterator[Row | Problem]],
+        ) -> Iterator[Row]:
+            nonlocal seen
+            for split, examples in parts.items():
+                total = sum(len(group) for _, group in groups[split])
+                progress = None if quiet else Progress(f"{self._what} in {self.directory / split}", total)
+                for done, result in enumerate(results(split, examples, groups[split]), start=1):
+                    seen += 1
+                    if isinstance(result, Problem):
+                        problems.append(result)
+                    else:
+                        yield result
+                    if progress:
+                        progress.update(done)
+
+        if not os.access(self.directory, os.W_OK):
+            self._confirm(counted, known_rows(self.directory, shard), threads)
+        else:
+            with explaining_full_disk(self.directory, _KEPT), self._working(shard) as working:
+                # Records tell all there is to know of themselves.
+                known = self._known(parts, groups, shard) if self.format == "files" else ()
+                run = _Run(self, working, known, threads)
+                with (
+                    contextlib.closing(run.journal),
+                    writing_manifest(self.directory / manifest_name(shard), working) as manifest,
+                ):
+                    for row in counted(run.results):
+                        manifest.writerow(row)
+                self._finish(working, shard, run.journal.untaken)
         if problems:
             listed = "\n".join(problem.message for problem in problems)
             warnings.warn(f"{len(problems)} of {seen} images are left out:\n{listed}", stacklevel=3)
         return [problem.name for problem in problems]
+
+    def _confirm(self, counted: Callable[..., Iterator[Row]], known: Iterable[Row], threads: int) -> None:
+        """Checks that all is there and as the manifests tell, without writing anything.
+
+        Raises:
+            PermissionError: Something must be made.
+        """
+        rows = {row.key: row for row in known}
+        damaged: dict[str, list[int]] = {}  # of record files, where their records are
+        if self.format == "tfrecord" and self.verify:
+            damaged = {name: tfrecords.damaged(self.directory / name) for name in {row.sound for row in rows.values()}}
+
+        def check(split: str, examples: Examples, index: int) -> Row | Problem:
+            example, row = _once(examples, index), rows.get(key := _key(split, examples, index))
+            data = self.tried(example, example.data)
+            if isinstance(data, Problem):
+                return data
+            whole = row is not None and row.image_sha256 == _sha256(data) and self.is_whole(row)
+            if row is None or not whole or damaged.get(row.sound):
+                raise PermissionError(
+                    errno.EACCES,
+                    f"A folder that cannot be written to must be finished, and {key!r} is missing or damaged. Received",
+                    str(self.directory),
+                )
+            return row
+
+        def results(split: str, examples: Examples, groups: list[tuple[str, range]]) -> Iterator[Row | Problem]:
+            for _, indices in groups:
+                yield from _in_order(functools.partial(check, split, examples), indices, threads)
+
+        collections.deque(counted(results), maxlen=0)
+
+    def is_whole(self, row: Row) -> bool:
+        """Whether the files of a row are there, as long as they should be, and with `verify` as they should be."""
+        for name, offset, length, checksum in (row[4:8], row[8:12]):
+            if not name:
+                continue
+            path = self.directory / name
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                return False
+            size = status.st_size
+            if not stat.S_ISREG(status.st_mode) or (
+                size != length if self.format == "files" else size < offset + length
+            ):
+                return False
+            if self.verify and _sha256(Record(path, offset, length).read()) != checksum:
+                return False
+        return True
+
+    def tried(self, example: Examples, read: Callable[[int], _Result]) -> _Result | Problem:
+        """What is read of an image; all else that goes wrong is no fault of the image."""
+        try:
+            return read(0)
+        except (OSError, ValueError) as error:
+            if self.on_error == "raise":
+                raise
+            return Problem(example.describe(0), str(error))
 
     def join(self, parts: dict[str, Examples], count: int) -> list[str]:
         """Writes the whole manifest from those of `count` shards, all done. Returns what was left out."""
@@ -289,9 +367,11 @@ class Job:
             locks.enter_context(locked(self.directory / f"{working_name(None)}.lock", shared=shard is not None))
             if shard is not None:
                 locks.enter_context(locked(working.with_name(f"{working.name}.lock")))
+            for place in (working, *(self.directory / split for split in SPLITS)):
+                check_no_link(place, self.directory)
             working.mkdir(exist_ok=True)
             for path in working.iterdir():
-                if path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn"):
+                if path.is_symlink() or (path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn")):
                     path.unlink()
             yield working
 
@@ -325,7 +405,7 @@ class Job:
         if shard is not None:
             return
         for path in ours(self.directory):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in (manifest_name(None), f"{working_name(None)}.lock"):
                 path.unlink()
@@ -361,14 +441,15 @@ class _Run:
         key = _key(split, examples, index)
         sound, picture = f"{key}.{job.audio_format}", f"{key}.png" if job.pictures else ""
         paths = [job.directory / name for name in (sound, picture) if name]
+        check_no_link(paths[0].parent, job.directory)
         row = self.journal.take(key)
-        data = self._tried(example, example.data)
+        data = self.job.tried(example, example.data)
         if isinstance(data, Problem):
             return data
         checksum = _sha256(data)
-        if row is not None and row.image_sha256 == checksum and self._is_whole(row):
+        if row is not None and row.image_sha256 == checksum and self.job.is_whole(row):
             return row
-        image = self._tried(example, example.image)
+        image = self.job.tried(example, example.image)
         if isinstance(image, Problem):
             return image
         finished = self._finished(row, checksum)
@@ -388,7 +469,11 @@ class _Run:
         if row is None or row.image_sha256 != checksum:
             return set()
         noted = {self.job.directory / name: digest for name, digest in (row[4:8:3], row[8:12:3]) if name}
-        return {path for path, digest in noted.items() if path.exists() and _sha256(path.read_bytes()) == digest}
+        return {
+            path
+            for path, digest in noted.items()
+            if path.is_file() and not path.is_symlink() and _sha256(path.read_bytes()) == digest
+        }
 
     def _records(self, split: str, examples: Examples, indices: range, name: str) -> Iterator[Row | Problem]:
         """Makes one record file, unless it is there. Records of an earlier attempt are taken over."""
@@ -400,11 +485,16 @@ class _Run:
             example_key(split, entry.class_name, entry.name): entry
             for entry in records.index((file for file in (torn, path) if file.exists()), torn=True)
         }
+        if self.job.verify and path.exists():
+            damaged = set(_damaged(path))
+            found = {key: entry for key, entry in found.items() if entry.path != path or entry.place[0] not in damaged}
         noted = functools.partial(self._noted, split, examples, found, path)
         if path.exists():
             results = list(_in_order(noted, indices, self.threads))
             rows = [result for result in results if isinstance(result, Row)]
-            if None not in results and sum(entry.path == path for entry in found.values()) == len(rows):
+            places = [entry.place for entry in found.values() if entry.path == path]
+            end = sum(max(places, default=(0, 0))) + tfrecords.FOOTER
+            if None not in results and len(places) == len(rows) and (end == path.stat().st_size or not rows):
                 yield from results  # type: ignore[misc]
                 return
         yield from self._write_records(split, examples, indices, found, path, partial)
@@ -415,14 +505,15 @@ class _Run:
     ) -> Row | Problem | None:
         """What is known of an example of a record file that is there, or `None` if it must be made."""
         example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        data = self._tried(example, example.data)
+        data = self.job.tried(example, example.data)
         if isinstance(data, Problem):
             return data
         if entry is None:
-            image = self._tried(example, example.image)
+            image = self.job.tried(example, example.image)
             return image if isinstance(image, Problem) else None
         row = _row_of(split, entry)
-        return row if entry.path == path and row.image_sha256 == _sha256(data) and self._is_whole(row) else None
+        same = entry.path == path and entry.label == example.labels[0] and row.image_sha256 == _sha256(data)
+        return row if same and self.job.is_whole(row) else None
 
     def _write_records(
         self,
@@ -457,18 +548,14 @@ class _Run:
     def _record(self, split: str, examples: Examples, found: dict[str, records.Entry], index: int) -> bytes | Problem:
         """The record of one example, taken over where there is one."""
         example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        data = self._tried(example, example.data)
+        data = self.job.tried(example, example.data)
         if isinstance(data, Problem):
             return data
         checksum = _sha256(data)
-        if entry is not None and entry.image_sha256 == checksum:
-            record = Record(entry.path, *entry.place).read()
-            row = _row_of(split, records.entry(record, entry.path, 0, len(record)))
-            if _sha256(record[row.sound_offset :][: row.sound_bytes]) == row.sound_sha256 and (
-                not row.picture or _sha256(record[row.picture_offset :][: row.picture_bytes]) == row.picture_sha256
-            ):
-                return record
-        image = self._tried(example, example.image)
+        if entry is not None and entry.image_sha256 == checksum and entry.label == example.labels[0]:
+            with contextlib.suppress(ValueError):  # it is damaged
+                return tfrecords.read_record(entry.path, *entry.place)
+        image = self.job.tried(example, example.image)
         if isinstance(image, Problem):
             return image
         made = self._make(example)
@@ -499,31 +586,6 @@ class _Run:
             convergence=rendering.spectral_convergence(audio, example.image(0), job.config),
         )
 
-    def _is_whole(self, row: Row) -> bool:
-        """Whether the files of a row are there, as long as they should be, and with `verify` as they should be."""
-        for name, offset, length, checksum in (row[4:8], row[8:12]):
-            if not name:
-                continue
-            path = self.job.directory / name
-            try:
-                size = path.stat().st_size
-            except FileNotFoundError:
-                return False
-            if size != length if self.job.format == "files" else size < offset + length:
-                return False
-            if self.job.verify and _sha256(Record(path, offset, length).read()) != checksum:
-                return False
-        return True
-
-    def _tried(self, example: Examples, read: Callable[[int], _Result]) -> _Result | Problem:
-        """What is read of an image; all else that goes wrong is no fault of the image."""
-        try:
-            return read(0)
-        except (OSError, ValueError) as error:
-            if self.job.on_error == "raise":
-                raise
-            return Problem(example.describe(0), str(error))
-
 
 class _Made(NamedTuple):
     sound: bytes
@@ -547,6 +609,14 @@ class _Once(Examples):
         if key not in self.kept:
             self.kept[key] = super().image(index, color=color)
         return self.kept[key]
+
+
+def _damaged(path: Path) -> list[int]:
+    """Where in a record file that may be cut the damaged records begin."""
+    try:
+        return tfrecords.damaged(path)
+    except ValueError:
+        return []  # it is of no use: what is found of it is read and checked
 
 
 def _once(examples: Examples, index: int) -> _Once:
@@ -617,33 +687,20 @@ def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], thre
                 future.cancel()
 
 
-def _check_names(examples: Examples) -> None:
-    """Refuses names that are no paths below a folder."""
-
-    def hidden_or_empty(part: str) -> bool:
-        return not part or part.startswith(".") or "\0" in part
-
+def _check_names(examples: Examples, ending: int = 0) -> None:
+    """Refuses names that are no names of folders, or no paths below a folder; an ending needs so many bytes."""
     alike = collections.Counter(map(folded, examples.class_names))
     for name in examples.class_names:
-        if hidden_or_empty(name) or "/" in name or alike[folded(name)] > 1:
+        if not is_file_name(name) or alike[folded(name)] > 1:
             raise ValueError(
-                "With `format='files'` a class name must not be empty, begin with '.', hold '/' or NUL, or differ from "
-                f"another in case alone; `format='tfrecord'` takes any name. Received: the class name {name!r}"
+                "With `format='files'` a class name must not be empty, begin with '.', hold '/', '\\' or NUL, differ "
+                "from another in case alone, or be no folder's name here; `format='tfrecord'` takes any name. "
+                f"Received: the class name {name!r}"
             )
     for name in examples.names:
-        if any(map(hidden_or_empty, name.split("/"))):
+        if not all(is_file_name(part, ending=ending) for part in name.split("/")):
             raise ValueError(
-                "With `format='files'` no part of an example's name, divided by '/', must be empty, begin with '.' or "
-                f"hold NUL; `format='tfrecord'` takes any name. Received: the name {name!r}"
+                "With `format='files'` no part of an example's name, divided by '/', must be empty, begin with '.', "
+                "hold '\\' or NUL, or be no file's name here; `format='tfrecord'` takes any name. "
+                f"Received: the name {name!r}"
             )
-
-
-@contextlib.contextmanager
-def _explaining_full_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        message = f"{error.strerror}: what was made is kept, and the same call goes on once there is room"
-        raise OSError(error.errno, message, error.filename) from error

@@ -17,7 +17,6 @@ Each record is a `tf.train.Example` with the features
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import struct
@@ -27,10 +26,17 @@ from typing import Any, NamedTuple
 
 from sonikeras import tfrecords
 from sonikeras.config import check_choice
+from sonikeras.files import read_json
 
 #: The feature that each stage of `sonikeras.dataset` reads.
 _FEATURES = {"audio": "sound", "spectrogram": "picture"}
 _NAME = re.compile(r"(train|test)-(\d{5,})-of-(\d{5,})\.tfrecord")
+
+
+def is_file_of(split: str, name: str) -> bool:
+    """Whether a name is that of a record file of a split."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match[1] == split
 
 
 class Entry(NamedTuple):
@@ -97,7 +103,7 @@ def serialize(
 
 
 def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
-    """What a record at a place of a buffer (bytes, or a mapped file) holds.
+    """What a record at a place of a buffer (bytes, or a mapped file) holds, which is not checked for damage.
 
     Raises:
         ValueError: It is no record of this schema.
@@ -108,9 +114,12 @@ def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
         def place(name: str) -> tuple[int, int]:
             return values[name].offset, values[name].length
 
-        def text(name: str) -> str:
+        def span(name: str) -> tuple[int, int]:
             start, size = place(name) if name in values else (0, 0)
-            return os.fsdecode(data[start : start + size])
+            return start, start + size
+
+        def text(name: str) -> str:
+            return os.fsdecode(data[slice(*span(name))])
 
         return Entry(
             path=path,
@@ -119,7 +128,7 @@ def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
             class_name=text("class"),
             name=text("name"),
             image_sha256=text("image_sha256"),
-            spectral_convergence=struct.unpack_from("<f", data, values["spectral_convergence"].offset)[0],
+            spectral_convergence=struct.unpack("<f", data[slice(*span("spectral_convergence"))][:4])[0],
             sound=place("sound"),
             sound_sha256=text("sound_sha256"),
             picture=place("picture") if "picture" in values else None,
@@ -141,7 +150,7 @@ def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator
             `False`: it is an error.
 
     Raises:
-        ValueError: A file is cut, or a record is of another schema; the message names it.
+        ValueError: A file is cut, the length of a record is damaged, or it is of another schema; the message names it.
 
     Example:
         >>> import sonikeras
@@ -164,7 +173,7 @@ def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator
 
 def load(
     directory: str | os.PathLike, split: str, stage: str
-) -> tuple[list[str], list[int], list[str], list[tuple[Path, int, int]]]:
+) -> tuple[list[str], list[int], list[str], list[tfrecords.Part]]:
     """Finds the sounds or pictures of a folder that `sonikeras.prepare(..., format="tfrecord")` wrote.
 
     Args:
@@ -173,12 +182,13 @@ def load(
         stage: `"audio"` for the sounds, `"spectrogram"` for the pictures.
 
     Returns:
-        `(class_names, labels, names, places)`: the names of all classes, and of each example its label, its name and
-        where its encoded file is, as `(path, offset, length)`. The order is that in which they were written.
+        `(class_names, labels, names, parts)`: the names of all classes, and of each example its label, its name and
+        its encoded file, which is checked, together with the rest of the record, when it is read. The order is that in
+        which they were written.
 
     Raises:
         FileNotFoundError: There is no such folder, or no file of this split in it.
-        ValueError: Files are missing, cut, or hold no pictures.
+        ValueError: Files are missing, cut, damaged, or hold no pictures.
 
     Example:
         >>> import sonikeras
@@ -187,38 +197,49 @@ def load(
         ... # doctest: +ELLIPSIS
         Sounds and pictures in out/train
         ...
-        >>> class_names, labels, names, places = records.load("out", "test", "audio")
+        >>> class_names, labels, names, parts = records.load("out", "test", "audio")
         >>> class_names, labels
         (['cat', 'dog'], [0, 1])
     """
     check_choice("stage", stage, _FEATURES)
-    names, labels, places = [], [], []
-    for record in index(_files(Path(directory), split)):
+    paths, classes = _files(Path(directory), split), class_names(directory)
+    names, labels, parts = [], [], []
+    for record in index(paths):
         place = record.sound if stage == "audio" else record.picture
         if place is None:
             raise ValueError(
                 "`stage='spectrogram'` needs records with pictures: prepare them with pictures=True. "
                 f"Received: {record.path}, which has none"
             )
+        if not 0 <= record.label < len(classes) or classes[record.label] != record.class_name:
+            raise ValueError(
+                "The label of a record must be the place of its class among the names of prepare.json: one of them is "
+                f"damaged. Prepare it again with verify=True. Received: {record.path}, record at byte "
+                f"{record.place[0] - tfrecords.HEADER} with label={record.label} and class={record.class_name!r}"
+            )
         labels.append(record.label)
         names.append(record.name)
-        places.append((record.path, *place))
-    return class_names(directory), labels, names, places
+        parts.append(tfrecords.Part(record.path, *place, record.place))
+    return classes, labels, names, parts
 
 
 def class_names(directory: str | os.PathLike) -> list[str]:
     """The names of all classes of such a folder, in the order of their labels.
 
     Raises:
-        ValueError: The folder lacks `prepare.json`, which tells.
+        ValueError: The folder lacks `prepare.json`, which tells, or it is damaged.
     """
+    path, rule = Path(directory) / "prepare.json", "A folder of record files must have the prepare.json that"
     try:
-        return json.loads((Path(directory) / "prepare.json").read_text(encoding="utf-8"))["class_names"]
-    except (OSError, ValueError, KeyError) as error:
+        names = read_json(path, "Get it back, or prepare the folder anew").get("class_names")
+    except OSError as error:
+        raise ValueError(f"{rule} `sonikeras.prepare` writes. Received: {directory} ({error!r})") from error
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or not names or len(set(names)) < len(names):
         raise ValueError(
-            f"A folder of record files must have the prepare.json that `sonikeras.prepare` writes. "
-            f"Received: {directory} ({error!r})"
-        ) from error
+            f"{rule} `sonikeras.prepare` writes, with different `class_names`. Received: {path} with {names!r:.200}"
+        )
+    return names
 
 
 def _files(directory: Path, split: str) -> list[Path]:

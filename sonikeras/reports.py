@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import hashlib
 import io
 import json
 import os
@@ -25,7 +26,8 @@ from sonikeras import comparison, files, plots
 _INTERVAL_METHOD = "wilson"
 _INTERVAL_LEVEL = 0.95
 _CALIBRATION_BINS = 15
-_FORMAT = 1  # of the files that `save` writes
+_FORMAT = 2  # of the files that `save` writes
+_UNCHECKED = 1  # of version 0.1.0, without a checksum
 _TOP = (3, 5)  # the k of top-k accuracies that are written down, where there are more classes
 
 
@@ -240,11 +242,12 @@ class Report:
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Writes the report as a run folder, from which `load` reads it.
 
-        The files: `report.json` (`to_dict`), `classification_report.txt`, `confusion.png`, `predictions.csv` (for each
-        example, in the order of the data, its name where it is known, the true class, the predicted one and its
-        probability, and the probability of every class), and `curves.png` where there is a history. Each is either
-        whole or not there, and where there is a `report.json`, all of them are there. Names stand in `predictions.csv`
-        as they are: a spreadsheet program may read one such as `=1+1` as a formula.
+        The files: `report.json` (`to_dict`, and the SHA-256 of it and of the predictions),
+        `classification_report.txt`, `confusion.png`, `predictions.csv` (for each example, in the order of the data, its
+        name where it is known, the true class, the predicted one and its probability, and the probability of every
+        class), and `curves.png` where there is a history. Each is either whole or not there, and where there is a
+        `report.json`, all of them are there. Names stand in `predictions.csv` as they are: a spreadsheet program may
+        read one such as `=1+1` as a formula.
 
         Args:
             directory: The folder; made where it is missing. Files of these names are replaced, others left alone.
@@ -271,9 +274,11 @@ class Report:
             (directory / "curves.png").unlink(missing_ok=True)
         plots.confusion(self.confusion_matrix, self.class_names, directory / "confusion.png")
         files.write_text(directory / "classification_report.txt", self.classification_report)
-        files.write_text(directory / "predictions.csv", self._predictions_csv())
+        predictions = self._predictions_csv()
+        files.write_text(directory / "predictions.csv", predictions)
         # Last, so that a folder with a report.json is a finished one.
-        files.write_json(directory / "report.json", self.to_dict())
+        metrics = self.to_dict()
+        files.write_json(directory / "report.json", metrics | {"sha256": _checksum(metrics, predictions)})
         return directory
 
     @classmethod
@@ -302,30 +307,36 @@ class Report:
         """
         directory = Path(directory)
         try:
-            data = (directory / "report.json").read_bytes()
+            saved = files.read_json(directory / "report.json", "Delete it, and its run goes on to write it anew")
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"A folder of a report must hold `report.json`, which is written last: the run is not finished. "
                 f"Received: {directory}"
             ) from error
-        try:
-            saved = json.loads(data.decode("utf-8"))
-            found = saved.get("format")
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise _damaged(directory, error) from error
-        if found != _FORMAT:
+        found = saved.get("format")
+        if found not in (_FORMAT, _UNCHECKED):
             raise FormatError(
                 f"A report must be of format {_FORMAT}, or its run be repeated in a new folder. "
                 f"Received: {directory / 'report.json'}, of format {found}"
             )
         try:
             return cls._restored(saved, (directory / "predictions.csv").read_bytes().decode("utf-8"))
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        except (
+            *(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError),
+            csv.Error,
+        ) as error:
             raise _damaged(directory, error) from error
 
     @classmethod
     def _restored(cls, saved: Mapping[str, Any], predictions: str) -> Report:
         """The report of what its two files hold; whatever is wrong with them raises."""
+        # What version 0.1.0 wrote has no checksum. Other damage than to both would be noticed.
+        metrics = {key: value for key, value in saved.items() if key != "sha256"}
+        checked = saved["format"] == _FORMAT or "sha256" in saved
+        if checked and saved["sha256"] != _checksum(metrics, predictions):
+            raise ValueError("report.json and predictions.csv do not fit their checksum")
         class_names = tuple(saved["class_names"])
         header, *rows = csv.reader(io.StringIO(predictions, newline=""), strict=True)
         if header != _header(class_names) or not rows:
@@ -359,6 +370,12 @@ class Report:
         for name, label, guess, row in zip(names, self.labels, self.predictions, self.probabilities, strict=True):
             writer.writerow([name, self.class_names[label], self.class_names[guess], row[guess], *row])
         return text.getvalue()
+
+
+def _checksum(metrics: Mapping[str, Any], predictions: str) -> str:
+    """The hexadecimal SHA-256 of what the two files hold, however `report.json` is laid out."""
+    text = json.dumps(metrics, sort_keys=True, allow_nan=False) + predictions
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _header(class_names: Sequence[str]) -> list[str]:

@@ -149,7 +149,7 @@ def _recorded(directory: Path, class_names: list[str], split: str, *, stage: str
     chosen = [i for i, label in enumerate(found) if label in numbers]
     labels = [numbers[found[i]] for i in chosen]
     named = [names[i] for i in chosen]
-    items = [Record(*places[i]) for i in chosen]
+    items = [places[i] for i in chosen]
     return Listing(labels, named, named, items, divided=True).take(listings.by_class(labels))
 
 

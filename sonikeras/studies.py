@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from sonikeras import experiments
-from sonikeras.files import as_utf8, locked, replacing, write_text
+from sonikeras.files import as_utf8, folded, is_file_name, locked, replacing, write_text
 from sonikeras.reports import FormatError, Report
 
 FEATURES, FIGURES = "features", "figures"
@@ -34,7 +34,7 @@ class Cell:
         recipe: `sonikeras.experiments.Recipe`.
 
     Raises:
-        ValueError: `name` leads out of the sweep's folder, or where its shared features are.
+        ValueError: `name` leads out of the sweep's folder, or where its shared features are, or cannot be a path.
 
     Example:
         >>> from sonikeras.experiments import Recipe
@@ -50,9 +50,10 @@ class Cell:
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
-        if not parts or parts[0] in ("/", FEATURES) or ".." in parts:
+        if not parts or parts[0] == FEATURES or not all(map(is_file_name, parts)):
             raise ValueError(
-                f"`name` must be a relative path, without '..' and outside of {FEATURES}/. Received: name={self.name!r}"
+                f"`name` must be a relative path of names that folders can have, none hidden, outside of {FEATURES}/. "
+                f"Received: name={self.name!r}"
             )
 
 
@@ -153,7 +154,7 @@ def _loaded(cell: Cell, folder: Path) -> Report | None:
 
 def _checked(cells: Iterable[Cell]) -> list[Cell]:
     cells = list(cells)
-    names = [cell.name for cell in cells]
+    names = [folded(cell.name) for cell in cells]  # some file systems ignore case
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"No two cells must have the same name. Received: {twice} more than once")

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.examples import Record
 from sonikeras.listings import Listing, by_class
-from sonikeras.tfrecords import scan
+from sonikeras.tfrecords import Part, scan
 
 
 def prepared(name: str) -> Any:
@@ -104,14 +103,14 @@ def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
             `train` is not divided.
 
     Returns:
-        Records, named by their `tfds_id`: file and number.
+        Records, named by their `tfds_id`: file and number. To read one is to check its label and image.
 
     Raises:
-        ValueError: There is no split `train`, or a file is damaged.
+        ValueError: There is no split `train`, a file is damaged, or a label is that of no class.
     """
     keys = _keys(builder)
     numbers = {builder.info.features[keys[1]].str2int(name): label for label, name in enumerate(class_names)}
-    splits = builder.info.splits
+    splits, classes = builder.info.splits, builder.info.features[keys[1]].num_classes
     if "train" not in splits:
         raise ValueError(
             "A data set of TensorFlow Datasets must have the split 'train'. "
@@ -120,12 +119,17 @@ def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
     test = next((name for name in ("test", "validation") if name in splits), None)
     labels: list[int] = []
     names: list[str] = []
-    items: list[Record] = []
+    items: list[Part] = []
     for path in splits[test if test and split == "test" else "train"].filepaths:
         file = Path(path)
-        for number, (image, label) in enumerate(scan(file, keys)):
+        for number, (record, (image, label)) in enumerate(scan(file, keys)):
+            if not -1 <= label.integer < classes:  # -1 is that of an image whose class is not told
+                raise ValueError(
+                    f"A label must be in -1 <= label < {classes}, the number of classes: the file is damaged. Prepare "
+                    f"the data set again. Received: label={label.integer} in record {number} of {file}"
+                )
             if label.integer in numbers:
                 labels.append(numbers[label.integer])
                 names.append(f"{file.name}__{number}")
-                items.append(Record(file, image.offset, image.length))
+                items.append(Part(file, image.offset, image.length, record))
     return Listing(labels, names, names, items, divided=test is not None).take(by_class(labels))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 
 from sonikeras import models
-from sonikeras.files import replacing
+from sonikeras.files import read_npz, replacing
 from sonikeras.operations import check_tensorflow
 from sonikeras.progress import Progress
 
@@ -44,7 +45,16 @@ def extract_features(
     total = _known_cardinality(dataset)
     starts = range(0, total, _BATCHES_PER_PART)
     paths = [directory / f"{start:06d}.npz" for start in starts]
-    first = next((i for i, path in enumerate(paths) if not path.exists()), len(paths))
+    parts = []
+    for path in paths:
+        try:
+            parts.append(_features_in(path))
+        except FileNotFoundError:
+            break
+        except ValueError as error:
+            warnings.warn(f"These features are computed again. {error}", stacklevel=2)
+            break
+    first = len(parts)
     if first < len(paths):
         progress = Progress(title, total)
         step, features, labels = starts[first], [], []
@@ -58,11 +68,29 @@ def extract_features(
                 with replacing(paths[(step - 1) // _BATCHES_PER_PART]) as temporary:
                     np.savez(temporary, features=np.concatenate(features), labels=np.concatenate(labels))
                 features, labels = [], []
-    parts = []
-    for path in paths:
-        with np.load(path) as part:
-            parts.append((part["features"], part["labels"]))
+        parts += map(_features_in, paths[first:])
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _features_in(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The features and labels of a file.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        ValueError: It is damaged.
+    """
+    found = read_npz(path)
+    features, labels = (found.get(name, np.empty(())) for name in ("features", "labels"))
+    if features.dtype != np.float32 or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise ValueError(
+            f"A file of features must have float32 `features` and integer `labels`. Received: {path} with "
+            f"{ {name: (value.dtype.name, value.shape) for name, value in found.items()} }"
+        )
+    if features.shape[:1] != labels.shape:
+        raise ValueError(
+            f"A file of features must have a label for each. Received: {path} with {features.shape}, {labels.shape}"
+        )
+    return features, labels
 
 
 def feature_dataset(
@@ -200,20 +228,43 @@ class _Checkpoint(keras.callbacks.Callback):
         self._epoch = 0
 
     def restore(self, model: keras.Model, epoch: int | None = None) -> int:
-        """Loads the latest checkpoint into a model, or that after `epoch`, and tells how many epochs it has seen."""
+        """Loads the latest checkpoint into a model, or that after `epoch`, and tells how many epochs it has seen.
+
+        One that is damaged, or whose history is, counts as missing, after a warning: what came after is trained again.
+
+        Raises:
+            ValueError: The checkpoint after `epoch` is damaged.
+        """
         checkpoints = self._checkpoints()
-        if not checkpoints:
-            return 0
-        done = max(checkpoints) if epoch is None else epoch
-        with np.load(checkpoints[done]) as values:
-            for variable, value in zip(_state(model), values.values(), strict=True):
-                variable.assign(value)
-        if not self.history:
-            with open(self._directory / "history.csv", newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))[:done]
-            self.history = {name: [float(row[name]) for row in rows] for name in rows[0] if name != "epoch"}
-            self._started -= self.history["seconds"][-1]
-        return done
+        if epoch is not None:
+            self._load(model, checkpoints.get(epoch, self._path(epoch)))
+            return epoch
+        for done, path in sorted(checkpoints.items(), reverse=True):
+            try:
+                history = _read_history(self._directory / "history.csv", done)
+                self._load(model, path)
+            except ValueError as error:
+                warnings.warn(f"The epochs after the last whole checkpoint are trained again. {error}", stacklevel=3)
+                continue
+            self.history = history
+            self._started -= history["seconds"][-1]
+            return done
+        return 0
+
+    def _load(self, model: keras.Model, path: Path) -> None:
+        try:
+            values, state = list(read_npz(path).values()), _state(model)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"A checkpoint is gone: delete {self._directory} to train again. Received: {path}"
+            ) from error
+        if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
+            raise ValueError(
+                f"A checkpoint must have the {len(state)} variables of the model: it is damaged, or another's. Delete "
+                f"it to train again. Received: {path} with {len(values)}"
+            )
+        for variable, value in zip(state, values, strict=True):
+            variable.assign(value)
 
     def best_epoch(self) -> int | None:
         """The epoch, counted from 1, in which what is monitored was lowest; `None`, the last, where nothing is."""
@@ -248,7 +299,7 @@ class _Checkpoint(keras.callbacks.Callback):
             writer = csv.writer(file)
             writer.writerow(["epoch", *self.history])
             writer.writerows([i + 1, *row] for i, row in enumerate(zip(*self.history.values(), strict=True)))
-        with replacing(self._directory / f"checkpoint-{epoch + 1:04d}.npz") as temporary:
+        with replacing(self._path(epoch + 1)) as temporary:
             np.savez(temporary, *state)
         for done, path in self._checkpoints().items():
             if done not in (epoch + 1, self.best_epoch()):
@@ -264,8 +315,34 @@ class _Checkpoint(keras.callbacks.Callback):
             f"Received: {received}. The last good checkpoint {good}."
         )
 
+    def _path(self, epoch: int) -> Path:
+        return self._directory / f"checkpoint-{epoch:04d}.npz"
+
     def _checkpoints(self) -> dict[int, Path]:
-        return {int(path.stem.removeprefix("checkpoint-")): path for path in self._directory.glob("checkpoint-*.npz")}
+        found = ((path, path.stem.removeprefix("checkpoint-")) for path in self._directory.glob("checkpoint-*.npz"))
+        return {int(number): path for path, number in found if number.isdecimal()}
+
+
+def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
+    """The first epochs of a history as `fit` wrote it.
+
+    Raises:
+        ValueError: It is not there, is damaged, or has fewer.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file, strict=True)
+        columns = dict(zip(header, zip(*rows[:epochs], strict=True), strict=True))
+        history = {name: [float(value) for value in values] for name, values in columns.items()}
+        numbers = history.pop("epoch")
+        if numbers != list(range(1, epochs + 1)) or not {"loss", "seconds"} <= history.keys():
+            raise ValueError(f"the columns {header}, {len(rows)} rows")
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise ValueError(
+            f"The history of a training must have a number for each column and epoch. "
+            f"Received: {path} ({type(error).__name__}: {error})"
+        ) from error
+    return history
 
 
 @keras.saving.register_keras_serializable("sonikeras")

@@ -128,7 +128,7 @@ def test_records_hold_what_files_hold(tmp_path):
             assert (example["label"], example["class"], example["name"]) == (label, class_names[label], name)
             for feature, place, suffix in (("sound", sound, "flac"), ("picture", picture, "png")):
                 expected = (loose / f"{stem}.{suffix}").read_bytes()
-                assert sources.Record(*place).read() == expected == example[feature].numpy()
+                assert place.read() == expected == example[feature].numpy()
 
 
 def test_pictures_can_be_left_out(tmp_path):
@@ -291,6 +291,208 @@ def test_file_that_cannot_be_written(tmp_path, format):
         assert {name: time for name, time in times(out).items() if name in before} == before
 
 
+DAMAGES = {
+    "a bit": lambda data, rng: _changed(data, rng.integers(len(data)), lambda byte: byte ^ 1 << rng.integers(8)),
+    "a byte": lambda data, rng: _changed(data, rng.integers(len(data)), lambda byte: byte + rng.integers(1, 256) & 255),
+    "cut off": lambda data, rng: data[: rng.integers(len(data))],
+    "cut out": lambda data, rng: _between(data, rng, lambda before, cut, after: before + after),
+    "twice": lambda data, rng: _between(data, rng, lambda before, part, after: before + part + part + after),
+    "zeros": lambda data, rng: _between(data, rng, lambda before, part, after: before + bytes(len(part)) + after),
+    "a line less": lambda data, rng: b"".join(np.delete(data.splitlines(True), rng.integers(data.count(b"\n")))),
+    "lines in another order": lambda data, rng: b"".join(_swapped(data.splitlines(True), rng)),
+}
+
+
+def _changed(data, place, change):
+    return data[:place] + bytes([change(data[place])]) + data[place + 1 :]
+
+
+def _between(data, rng, join):
+    start, end = sorted(rng.choice(len(data), 2, replace=False))
+    return join(data[:start], data[start:end], data[end:])
+
+
+def _swapped(lines, rng):
+    a, b = rng.choice(len(lines), 2, replace=False)
+    lines[a], lines[b] = lines[b], lines[a]
+    return lines
+
+
+@pytest.fixture(scope="module", params=preparation.FORMATS)
+def finished(request, tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("finished") / "out", format=request.param, images_per_class=5)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_of_a_manifest_is_found(tmp_path, finished, damage):
+    path, rng = tmp_path / "manifest.csv", np.random.default_rng(0)
+    whole, expected = (finished / "manifest.csv").read_bytes(), list(manifests.read_manifest(finished / "manifest.csv"))
+    for _ in range(100):
+        data = DAMAGES[damage](whole, rng)
+        path.write_bytes(data)
+        if data != whole:
+            with pytest.raises(ValueError, match=r"delete it, and it is written anew. Received: .*manifest\.csv"):
+                list(manifests.read_manifest(path))
+    path.write_bytes(whole)
+    assert list(manifests.read_manifest(path)) == expected
+
+
+def test_manifests_without_checksum_and_joined_ones_are_read(tmp_path, finished):
+    path, lines = tmp_path / "manifest.csv", (finished / "manifest.csv").read_bytes().splitlines(True)
+    expected = list(manifests.read_manifest(finished / "manifest.csv"))
+    path.write_bytes(b"".join(line.rpartition(b",")[0] + b"\n" for line in lines))  # of version 0.1.0
+    assert list(manifests.read_manifest(path)) == expected
+    path.write_bytes(b"".join(lines + lines[1:]))  # as `awk 'FNR > 1 || NR == 1'` does
+    assert list(manifests.read_manifest(path)) == 2 * expected
+    with manifests.writing_manifest(path, tmp_path):
+        pass
+    assert list(manifests.read_manifest(path)) == []
+    path.write_bytes(lines[0])
+    with pytest.raises(ValueError, match="what was behind it is missing"):
+        list(manifests.read_manifest(path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sound": "../../x.wav"},
+        {"sound": "/etc/passwd"},
+        {"sound": "C:\\x.wav"},
+        {"sound": "train/cat/..\\x.wav"},
+        {"sound": ""},
+        {"picture": "test/cat/../../../x.png"},
+        {"split": "..", "sound": "../cat/{name}.wav", "picture": "../cat/{name}.png"},
+        {"class_name": "..", "sound": "{split}/../{name}.wav", "picture": ""},
+        {"class_name": "a\\b", "sound": "{split}/a\\b/{name}.wav", "picture": ""},
+        {"name": "../../../x", "sound": "{split}/{class_name}/../../../x.wav", "picture": ""},
+        {"name": "a//x", "sound": "{split}/{class_name}/a//x.wav", "picture": ""},
+        {"name": "/x", "sound": "{split}/{class_name}//x.wav", "picture": ""},
+        {"name": "a\0", "sound": "{split}/{class_name}/a\0.wav", "picture": ""},
+        {"sound": "other-00000-of-00001.tfrecord"},
+        {"sound_offset": -1},
+        {"sound_bytes": 2**63},
+    ],
+)
+def test_rows_of_files_that_are_not_the_example_s_are_refused(tmp_path, finished, changes):
+    row = next(manifests.read_manifest(finished / "manifest.csv"))
+    values = row._asdict()
+    changes = {key: value.format(**values) if isinstance(value, str) else value for key, value in changes.items()}
+    with manifests.writing_manifest(tmp_path / "manifest.csv", tmp_path) as writer:
+        writer.writerow(row._replace(**changes))
+    with pytest.raises(ValueError, match="A manifest must have.*line 2"):
+        list(manifests.read_manifest(tmp_path / "manifest.csv"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe",
+        b"[1e999]",
+        b"[" * 10**5,
+        b"{}",
+        b"null",
+        b'["train"]',
+        b"[NaN, Infinity]",
+        b"[" + b"9" * 5000 + b"]",
+    ],
+)
+def test_damaged_journal(tmp_path, finished, line):
+    """What its damaged lines noted is made again, and one warning tells."""
+    if finished.joinpath("train").exists():
+        out = tmp_path / "out"
+        shutil.copytree(finished, out)
+        expected, noted = contents(out), list(manifests.read_manifest(out / "manifest.csv"))
+        (out / "manifest.csv").unlink()
+        (out / ".prepare").mkdir()
+        journal = manifests.Journal(out / ".prepare", [])
+        for row in noted:
+            journal.add(row)
+        journal.close()
+        path = out / ".prepare" / "journal"
+        lines = path.read_bytes().splitlines()
+        flipped = lines[1].replace(b'"' + noted[1].class_name.encode() + b'"', b'"bat"')
+        of_sizes = json.loads(lines[2])
+        of_sizes[5] = 1e300
+        path.write_bytes(b"\n".join([line, flipped, json.dumps(of_sizes).encode(), *lines[3:], lines[4][:50]]))
+        before = times(out)
+        with pytest.warns(UserWarning, match=f"3 lines of {path} are damaged: what they noted is made again."):
+            prepared(out, images_per_class=5)
+        assert contents(out) == expected
+        changed = {name for name, time in times(out).items() if time != before[name]}
+        assert changed == {name for row in noted[:3] for name in (row.sound, row.picture)}
+
+
+# Links ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "link", [".prepare", ".prepare.lock", "train", "train/cat", ".prepare-00000-of-00002/journal", "manifest.csv"]
+)
+def test_links_are_not_followed(tmp_path, link):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_bytes(b"mine")
+    (out / link).parent.mkdir(parents=True)
+    is_file = link.endswith(("lock", "journal", "csv"))
+    (out / link).symlink_to(elsewhere / "file" if is_file else elsewhere)
+    with pytest.raises(ValueError, match=rf"a link.* is not followed. Remove it. Received: .*{link}"):
+        prepared(out, images_per_class=5)
+    assert contents(elsewhere) == {"file": b"mine"}
+    (out / link).unlink()
+    prepared(out, images_per_class=5)
+    assert contents(out) == contents(prepared(tmp_path / "new", images_per_class=5))
+
+
+@pytest.mark.parametrize("format", preparation.FORMATS)
+def test_links_in_the_place_of_files_are_replaced(tmp_path, format):
+    out = prepared(tmp_path / "out", images_per_class=5, format=format)
+    expected = contents(out)
+    (out / ".prepare").mkdir()
+    first = next(name for name in times(out))
+    for place in (
+        first,
+        ".prepare/journal",
+        ".prepare/train-00000-of-00001.tfrecord",
+        ".prepare/train-00000-of-00001.torn",
+    ):
+        (out / place).unlink(missing_ok=True)
+        (tmp_path / "elsewhere").write_bytes(b"mine")
+        (out / place).symlink_to(tmp_path / "elsewhere")
+    prepared(out, images_per_class=5, format=format)
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+    assert contents(out) == expected and not (out / first).is_symlink()
+
+
+# A folder that cannot be written to -----------------------------------------------------------------------------------
+
+
+def test_finished_folder_that_is_read_only_is_confirmed(tmp_path, finished, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    arguments = {"format": "files" if (out / "train").exists() else "tfrecord", "images_per_class": 5}
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.W_OK)  # a test may run as root
+    monkeypatch.setattr(preparation, "locked", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    before = contents(out)
+    for verify in (False, True):
+        assert sonikeras.prepare("c2", out, verify=verify, **(QUICK | arguments)) == []
+    assert contents(out) == before
+    name = sorted(times(out))[0]
+    data = bytearray(before[name])
+    data[len(data) // 2] ^= 1
+    (out / name).write_bytes(data)
+    prepared(out, **arguments)  # as with a folder that can be written to
+    with pytest.raises(PermissionError, match="cannot be written to must be finished, and .* is missing or damaged"):
+        prepared(out, verify=True, **arguments)
+    (out / name).unlink()
+    with pytest.raises(PermissionError, match="is missing or damaged"):
+        prepared(out, **arguments)
+
+
 @pytest.mark.parametrize("format", preparation.FORMATS)
 def test_bad_image(tmp_path, image_folder, format):
     root = image_folder(count=8)
@@ -402,7 +604,10 @@ def test_shards_made_at_the_same_time(tmp_path, format):
     shards = [f"manifest-{index:05d}-of-00003.csv" for index in range(3)]
     assert sorted(path.name for path in out.glob("manifest*")) == shards
     joined = sum((rows(out, shard) for shard in shards), [])
-    assert sorted(map(str, joined)) == sorted(map(str, rows(tmp_path / "whole")))
+    whole = rows(tmp_path / "whole")
+    for row in (*joined, *whole):
+        del row["checksum"]
+    assert sorted(map(str, joined)) == sorted(map(str, whole))
     before = times(out)
     prepared(out, **arguments)
     assert contents(out) == expected and times(out) == before
@@ -493,7 +698,18 @@ def test_arguments(tmp_path, arguments, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("labels", [["a", "../../evil"], ["a", ""], ["a", ".b"], ["a", "b\0c"], ["STRASSE", "straße"]])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["a", "../../evil"],
+        ["a", ""],
+        ["a", ".b"],
+        ["a", "b\0c"],
+        ["a", "b\\c"],
+        ["a", "b" * 256],
+        ["STRASSE", "straße"],
+    ],
+)
 def test_class_names_that_are_no_folders(tmp_path, labels):
     arrays = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8), labels * 10
     arguments = {"name": None, "source": arrays, "images_per_class": None}
@@ -503,12 +719,12 @@ def test_class_names_that_are_no_folders(tmp_path, labels):
     prepared(tmp_path / "out", format="tfrecord", pictures=False, **arguments)
 
 
-@pytest.mark.parametrize("name", ["../b", "a//b", "/a", ".a", "a/.b", "a\0", ""])
+@pytest.mark.parametrize("name", ["../b", "a//b", "/a", ".a", "a/.b", "a\0", "", "a\\b", "..", "a/../b", "x" * 252])
 def test_names_that_are_no_files(name):
     examples = sources.load_examples("c2", "test", images_per_class=5)
-    preparation._check_names(examples)
+    preparation._check_names(examples, 4)
     with pytest.raises(ValueError, match="no part of an example's name, divided by '/', must be empty.*takes any name"):
-        preparation._check_names(dataclasses.replace(examples, names=[name, *examples.names[1:]]))
+        preparation._check_names(dataclasses.replace(examples, names=[name, *examples.names[1:]]), 4)
 
 
 def test_folder_of_another_format(tmp_path):
@@ -526,13 +742,66 @@ def test_records_that_are_not_whole(tmp_path):
         records.load(out, "train", "image")
     path = out / "train-00001-of-00004.tfrecord"
     data = path.read_bytes()
-    for damage, message in ((data[:-1], "must be whole"), (data + b"1234", "must be whole"), (b"\0" * 99, "features")):
+    for damage, message in (
+        (data[:-1], "must be whole"),
+        (data + b"1234", "must be whole"),
+        (b"\0" * 99, "must fit its checksum"),
+    ):
         path.write_bytes(damage)
         with pytest.raises(ValueError, match=f"{message}.*{path.name}"):
             records.load(out, "train", "audio")
     path.unlink()
     with pytest.raises(ValueError, match=r"All record files of a split must be there.*00001-of-00004"):
         records.load(out, "train", "audio")
+
+
+def test_flipped_bits_of_records_are_never_read(tmp_path):
+    """Whatever is damaged, no label, name or sound is read that was not written: the error names the file."""
+    out = prepared(tmp_path / "out", format="tfrecord", images_per_class=5)
+    path = out / "train-00000-of-00001.tfrecord"
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    entries = list(records.index([path]))
+
+    def read():
+        _, labels, names, parts = records.load(out, "train", "audio")
+        return list(zip(labels, names, [part.read() for part in parts], strict=True))
+
+    expected = read()
+    assert [row[2] for row in expected] == [
+        whole[start : start + length] for start, length in (e.sound for e in entries)
+    ]
+    for place in (*range(12), *entries[0].place, *rng.integers(len(whole), size=200)):
+        path.write_bytes(_changed(whole, place, lambda byte: byte ^ 1 << rng.integers(8)))
+        with pytest.raises(ValueError, match=str(path)):
+            read()
+
+
+def test_a_flipped_label_is_made_good(tmp_path):
+    import tensorflow as tf
+
+    out = prepared(tmp_path / "out", format="tfrecord", images_per_class=5)
+    path, expected = out / "train-00000-of-00001.tfrecord", contents(out)
+    whole = path.read_bytes()
+    place = whole.index(b"label") + 11  # behind the lengths and tags of a feature with one integer
+    assert whole[place] == 0
+    path.write_bytes(_changed(whole, place, lambda byte: byte ^ 1))
+    assert [entry.label for entry in records.index([path])][0] == 1
+    with pytest.raises(ValueError, match=r"must be the place of its class.*prepare it|Prepare it again.*train-00000"):
+        sonikeras.dataset(data_dir=out, stage="audio", config="lossless")
+    prepared(out, format="tfrecord", images_per_class=5)
+    assert contents(out) == expected
+    place = whole.index(b"spectral_convergence") + 30
+    path.write_bytes(_changed(whole, place, lambda byte: byte ^ 1))
+    prepared(out, format="tfrecord", images_per_class=5)
+    assert path.read_bytes() != whole
+    data = sonikeras.dataset(data_dir=out, stage="audio", config="lossless", shuffle=False)
+    with pytest.raises(tf.errors.OpError, match=f"must fit their checksum.*{path}"):
+        list(data)
+    with pytest.warns(UserWarning, match="1 of 8 files are left out:\n.*must fit their checksum"):
+        data = sonikeras.dataset(data_dir=out, stage="audio", config="lossless", shuffle=False, on_error="skip")
+    assert sum(len(labels) for _, labels in data) == 7
+    prepared(out, format="tfrecord", images_per_class=5, verify=True)
+    assert contents(out) == expected
 
 
 def test_no_warning_without_cause(tmp_path):

@@ -348,11 +348,11 @@ def test_a_folder_without_a_report_is_not_finished(report, tmp_path):
             Report.load(folder)
 
 
-@pytest.mark.parametrize("found", [2, None])
+@pytest.mark.parametrize("found", [3, None])
 def test_another_format_is_named(report, tmp_path, found):
     path = report.save(tmp_path) / "report.json"
     files.write_json(path, {**json.loads(path.read_text("utf-8")), "format": found})
-    with pytest.raises(FormatError, match=f"must be of format 1.*Received: .*report.json, of format {found}"):
+    with pytest.raises(FormatError, match=f"must be of format 2.*Received: .*report.json, of format {found}"):
         Report.load(tmp_path)
 
 
@@ -388,10 +388,38 @@ def test_a_damaged_folder_is_named(report, tmp_path, file, change):
         Report.load(tmp_path)
 
 
+@pytest.mark.parametrize("file", ["report.json", "predictions.csv"])
+def test_every_flipped_bit_is_found_or_changes_nothing(report, tmp_path, file):
+    path = report.save(tmp_path) / file
+    whole, content = path.read_bytes(), Report.load(tmp_path)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded = Report.load(tmp_path)
+        except ValueError as error:
+            assert str(tmp_path) in str(error)
+        else:  # white space in the JSON
+            assert loaded.to_dict() == content.to_dict() and loaded.names == content.names
+
+
+def test_a_report_of_version_0_1_0_is_read(report, tmp_path):
+    path = report.save(tmp_path) / "report.json"
+    saved = json.loads(path.read_text("utf-8"))
+    del saved["sha256"]
+    files.write_json(path, saved)
+    with pytest.raises(ValueError, match="damaged"):  # of this version it must have its checksum
+        Report.load(tmp_path)
+    files.write_json(path, saved | {"format": 1})
+    assert Report.load(tmp_path).to_dict() == report.to_dict()
+
+
 def test_files_of_two_reports_do_not_fit(report, tmp_path):
     other = report_of([0, 1, 2, 3], [0, 1, 2, 3]).save(tmp_path / "other")
     os.replace(other / "predictions.csv", report.save(tmp_path) / "predictions.csv")
-    with pytest.raises(ValueError, match="does not fit report.json"):
+    with pytest.raises(ValueError, match="do not fit their checksum"):
         Report.load(tmp_path)
 
 
@@ -426,7 +454,10 @@ def test_what_json_lacks_is_refused_before_anything_is_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("noted", [b"", b"[]", b"null", b"\xff{}", b'{"a": 1'])
+@pytest.mark.parametrize(
+    "noted",
+    [b"", b"[]", b"null", b"\xff{}", b'{"a": 1', b'{"a": 1e999}', b'{"a": NaN}', b"[" * 10**5, b'{"a":' * 10**5],
+)
 def test_a_damaged_note_of_a_folder_is_named(tmp_path, noted):
     path = tmp_path / "run.json"
     path.write_bytes(noted)

@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -366,8 +367,9 @@ def test_features_are_found_in_tfrecords(tmp_path):
         for data, label in rows:
             writer.write(_example(image=data, label=label, weight=0.5, other=b"x" * 200))
     found = list(tfrecords.scan(path, ["image", "label"]))
-    assert [label.integer for _, label in found] == [label for _, label in rows]
-    assert [Record(path, image.offset, image.length).read() for image, _ in found] == [data for data, _ in rows]
+    assert [label.integer for _, (_, label) in found] == [label for _, label in rows]
+    parts = [tfrecords.Part(path, image.offset, image.length, record) for record, (image, _) in found]
+    assert [part.read() for part in parts] == [data for data, _ in rows]
 
 
 def test_damaged_tfrecords(tmp_path):
@@ -384,6 +386,88 @@ def test_damaged_tfrecords(tmp_path):
         list(tfrecords.scan(path, ["image"]))
     path.write_bytes(b"")
     assert not list(tfrecords.scan(path, ["image"]))
+
+
+def _message(field: int, data: bytes) -> bytes:
+    """A field of a protocol buffer that has a length."""
+    length, digits = len(data), []
+    while length > 127:
+        digits.append(length & 127 | 128)
+        length >>= 7
+    return bytes([field << 3 | 2, *digits, length]) + data
+
+
+def _int64(*numbers: bytes) -> bytes:
+    """An example with the feature `label`, whose packed integers are given as they are encoded."""
+    feature = _message(3, _message(1, b"".join(numbers)))
+    return _message(1, _message(1, _message(1, b"label") + _message(2, feature)))
+
+
+def _hostile():
+    most = 2**20
+    yield from (
+        b"\xff" * most,
+        b"\x80" * most,
+        b"\0" * most,
+        b"\x0a\x00" * (most // 2),
+        b"\x0a" + b"\xff" * 9 + b"\x01",
+    )
+    yield _message(1, b"\x0a\x00" * (most // 2))  # half a million features without name
+    yield _message(1, _message(1, b"\x0a\x00" * (most // 2)))
+    yield _message(1, _message(1, _message(1, b"label") + _message(2, b"\x1a\x00" * (most // 4))))  # empty lists
+    yield _message(1, _message(1, _message(1, b"x" * most) + _message(2, _message(3, _message(1, b"\x01")))))
+    yield _int64(b"\xff" * 10)  # an integer of more than 64 bits
+    yield _int64(b"\xff" * (most // 2))
+    nested = b""
+    for _ in range(2000):
+        nested = _message(1, nested)
+    yield nested
+
+
+def _record(data: bytes) -> bytes:
+    header = len(data).to_bytes(8, "little")
+    checksums = [tfrecords.masked_crc(part).to_bytes(4, "little") for part in (header, data)]
+    return header + checksums[0] + data + checksums[1]
+
+
+@pytest.mark.parametrize("data", list(_hostile()), ids=lambda data: data[:4].hex())
+def test_hostile_records_are_refused_in_no_time(tmp_path, data):
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(_record(_int64(b"\x07")) + _record(data))
+    started, found = time.process_time(), []
+    with pytest.raises(ValueError, match=r"whole `tf.train.Example`.*Received: record 1 of .*a\.tfrecord"):
+        for _, (label,) in tfrecords.scan(path, ["label"]):
+            found.append(label.integer)
+    assert found == [7] and time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**32, 17])
+def test_lengths_beyond_the_file_are_refused(tmp_path, length):
+    path, header = tmp_path / "a.tfrecord", length.to_bytes(8, "little")
+    path.write_bytes(header + tfrecords.masked_crc(header).to_bytes(4, "little") + bytes(20))
+    with pytest.raises(ValueError, match="must be whole. Received: .*a.tfrecord"):
+        list(tfrecords.scan(path, ["label"]))
+
+
+def test_checksums_are_those_of_tensorflow(tmp_path):
+    import tensorflow as tf
+
+    path, data = tmp_path / "a.tfrecord", [RNG.bytes(length) for length in (0, 1, 7, 8, 70_001)]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for each in data:
+            writer.write(each)
+    assert path.read_bytes() == b"".join(map(_record, data))
+    assert tfrecords.damaged(path) == []
+    places = [(start, length) for _, start, length in tfrecords.records(path)]
+    assert [tfrecords.read_record(path, *place) for place in places] == data
+    damaged = bytearray(path.read_bytes())
+    damaged[places[1][0]] ^= 16  # the data of one
+    damaged[places[3][0] + 8] ^= 1  # the checksum of another
+    path.write_bytes(damaged)
+    assert tfrecords.damaged(path) == [places[1][0], places[3][0]]
+    for place in (places[1], places[3]):
+        with pytest.raises(ValueError, match=rf"must fit their checksum.*a\.tfrecord, record at byte {place[0] - 12}$"):
+            tfrecords.read_record(path, *place)
 
 
 @pytest.fixture
@@ -452,6 +536,29 @@ def test_a_dataset_of_tfds(tfds):
     data = sonikeras.dataset("c2", source="tfds:sonikeras_data", config="lossless", output="audio", batch_size=6)
     assert data.class_names == ["cat", "dog"] and next(iter(data))[0].shape == (6, SAMPLES)
     assert data.examples.fingerprint() != data.examples.select(range(5)).fingerprint()
+
+
+def test_a_flipped_label_of_tfds_is_no_label(tfds):
+    _builder(tfds, "SonikerasFlipped", ("train", "test"), names=("cat", "dog"))
+    source = {"source": "tfds:sonikeras_flipped"}
+    train, _ = parts(**source)
+    path = train.items[0].path
+    whole = path.read_bytes()
+    start, length = train.items[0].record
+    place = whole.index(b"label", start) + 11
+    assert start < place < start + length and whole[place] in (0, 1)
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    changed, _ = parts(**source)
+    assert sorted(changed.labels) != sorted(train.labels)  # the label is found without reading all of the record
+    index = changed.names.index(train.names[0])
+    with pytest.raises(ValueError, match=f"must fit their checksum.*{path}"):  # and is checked with the image
+        changed.image(index)
+    assert len(changed) == len(train)
+    for other in set(range(len(changed))) - {index}:
+        changed.image(other)
+    path.write_bytes(whole[:place] + bytes([whole[place] | 64]) + whole[place + 1 :])
+    with pytest.raises(ValueError, match=rf"A label must be in -1 <= label < 2.*label=6[45] in record \d+ of {path}"):
+        parts(**source)
 
 
 def test_tfds_that_does_not_fit(tfds):

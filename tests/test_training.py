@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sonikeras import training
 from sonikeras.augmentation import Augmentation
 from sonikeras.training import (
     BatchMeanAccuracy,
@@ -99,6 +100,74 @@ def test_history_that_is_ahead_of_the_checkpoint(tmp_path):
     lines = (tmp_path / "b" / "history.csv").read_text().splitlines()
     (tmp_path / "b" / "history.csv").write_text("\n".join([*lines, lines[-1].replace("3,", "4,", 1)]) + "\n")
     assert train(tmp_path / "b", epochs=5)[1] == history
+
+
+def cut(data):
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(("name", "damage"), [("checkpoint-0003.npz", cut), ("history.csv", lambda data: b"")])
+def test_damaged_state_is_trained_again(tmp_path, name, damage):
+    _, history = train(tmp_path / "a", epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", [StopAt(3)])
+    path = tmp_path / "b" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=f"epochs after the last whole checkpoint are trained again.*Received: {path}"):
+        assert train(tmp_path / "b", epochs=4)[1] == history
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        *("", "epoch,loss,seconds\n", "epoch,loss,seconds\n1,0.5,1.0\n", "epoch,loss,seconds\n1,0.5,1.0\n2,0.4\n"),
+        *("epoch,lost,seconds\n1,0.5,1.0\n2,0.4,2.0\n", "epoch,loss,seconds\n1,0.5,1.0\n3,0.4,2.0\n", "\0", '"'),
+        *("epoch,loss,seconds\n1,x,1.0\n2,0.4,2.0\n", "epoch,loss\n1,0.5,1.0\n2,0.4,2.0\n", "\udcff", None),
+    ],
+)
+def test_damaged_history_is_named(tmp_path, damaged):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss,seconds\n1,0.5,1.0\n2,nan,2.0\n3,0.3,3.0\n")
+    assert training._read_history(path, 1) == {"loss": [0.5], "seconds": [1.0]}
+    assert str(training._read_history(path, 2)) == str({"loss": [0.5, float("nan")], "seconds": [1.0, 2.0]})
+    path.unlink() if damaged is None else path.write_bytes(damaged.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=f"must have a number for each column and epoch. Received: {path} "):
+        training._read_history(path, 2)
+
+
+def test_checkpoint_of_another_model_is_not_taken(tmp_path):
+    _, history = train(tmp_path / "a", epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", [StopAt(1)])
+    np.savez(tmp_path / "b" / "checkpoint-0001.npz", *[np.zeros(3)] * 4)
+    with pytest.warns(UserWarning, match="trained again. A checkpoint must have the .* variables of the model"):
+        assert train(tmp_path / "b", epochs=2)[1] == history
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(cut(path.read_bytes())),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.savez(path, other=np.zeros(3)),
+        lambda path: np.savez(path, features=np.zeros((3, 2), "float32"), labels=np.zeros(4, int)),
+        lambda path: np.savez(path, features=np.zeros((3, 2), "float64"), labels=np.zeros(3, int)),
+    ],
+)
+def test_damaged_features_are_computed_again(tmp_path, damage):
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    x, y = np.random.default_rng(0).normal(size=(40, 4)).astype("float32"), np.arange(40)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+    features, labels = extract_features(network, data, tmp_path)
+    paths = sorted(tmp_path.iterdir())
+    before = paths[0].stat().st_mtime_ns
+    assert len(paths) == 3 and labels.tolist() == list(range(40))
+    damage(paths[1])
+    with pytest.warns(UserWarning, match=f"These features are computed again.*Received: {paths[1]}"):
+        again = extract_features(network, data, tmp_path)
+    np.testing.assert_array_equal(again[0], features)
+    np.testing.assert_array_equal(again[1], labels)
+    assert paths[0].stat().st_mtime_ns == before and sorted(tmp_path.iterdir()) == paths
 
 
 def test_data_set_from_disk_goes_on_in_the_same_order(tmp_path):
