@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 import types
@@ -29,21 +29,24 @@ _QUIET, _PATIENCE = 0.05, 5.0
 
 
 class _Calls:
-    """The calls in flight."""
+    """The calls in flight, in one process.
+
+    Attributes:
+        ending: Boolean, whether the program is ending.
+    """
 
     def __init__(self) -> None:
+        self.ending = False
         self._changed = threading.Condition()
         self._running = 0
         self._asked = 0
-        self.ending = False
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Counts a call, or refuses it."""
         with self._changed:
             self._asked += 1
-            if self.ending:
-                raise RuntimeError("The program is ending: no more examples are made.")
+            check_going_on()
             self._running += 1
         try:
             yield
@@ -64,6 +67,13 @@ class _Calls:
 
 _calls = _Calls()
 _process = os.getpid()
+_used = False  # whether TensorFlow has been given a function
+
+
+def check_going_on() -> None:
+    """Raises a `RuntimeError` if the program is ending: who waits for something should give up then."""
+    if _calls.ending:
+        raise RuntimeError("The program is ending: no more examples are made.")
 
 
 def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype: str) -> Any:
@@ -89,6 +99,8 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
     """
     import tensorflow as tf
 
+    _use()
+
     @functools.wraps(function)
     def call(*arrays: np.ndarray) -> tuple[np.ndarray, str]:
         with _calls.running():
@@ -104,6 +116,7 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
 
 def generator(function: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
     """A generator function for `tf.data.Dataset.from_generator` that does not outlive the program."""
+    _use()
 
     @functools.wraps(function)
     def generate() -> Iterator[Any]:
@@ -122,21 +135,15 @@ def generator(function: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[An
     return generate
 
 
-def ending() -> bool:
-    """Whether the program is ending, and who waits for something should give up."""
-    return _calls.ending
-
-
-def _reset() -> None:
-    """In a forked child no call is in flight: the threads are its parent's."""
-    global _calls
-    _calls = _Calls()
+def _use() -> None:
+    global _used
+    _used = True
 
 
 @atexit.register
 def _end() -> None:
-    """Ends all calls. At this time the program's own threads and pools have been waited for."""
-    if "tensorflow" not in sys.modules:
+    """Ends all calls. The threads that the program waits for have ended by now."""
+    if not _used:
         return
     if os.getpid() != _process:
         _abandon_iterators()
@@ -145,8 +152,10 @@ def _end() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a call may take long: Ctrl-C ends the process then
     threading.excepthook = lambda args: None  # daemon threads whose data end with the program have nothing to tell
     _calls.ending = True
-    _close_iterators()
-    _calls.wait()
+    try:
+        _close_iterators()
+    finally:
+        _calls.wait()
 
 
 def _iterators() -> list[Any]:
@@ -187,7 +196,17 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _abandon_iterators() -> None:
-    pass
+    """Keeps iterators for ever in a forked child: closing one waits for threads that only its parent has."""
+    for iterator in _iterators():
+        for value in vars(iterator).values():
+            if _is_tensor(value):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+
+
+def _reset() -> None:
+    """In a forked child no call is in flight: the threads are its parent's."""
+    global _calls
+    _calls = _Calls()
 
 
 if hasattr(os, "register_at_fork"):

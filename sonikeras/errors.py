@@ -43,7 +43,7 @@ def plain() -> Iterator[None]:
         message = raised_inside(error) if _is_tensorflows(error) else None
         if message is None:
             raise
-    raise ValueError(message)
+    raise ValueError(message) from None
 
 
 def plainly(items: Iterable[_Item]) -> Iterator[_Item]:
