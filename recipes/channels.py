@@ -22,7 +22,8 @@ import numpy as np
 
 from sonikeras import chain, channels, models, pages, plots, studies
 from sonikeras.config import SonificationConfig, as_config, presets
-from sonikeras.experiments import Recipe, raised_in_pipeline
+from sonikeras.errors import in_one_line
+from sonikeras.experiments import Recipe
 from sonikeras.files import locked, safe_names, write_bytes
 from sonikeras.findings import evenly, sounds
 from sonikeras.images import to_gray
@@ -64,8 +65,6 @@ class Point(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    import tensorflow
-
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
     directory = Path(options.out)
@@ -74,12 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outcomes = study.run(only_load=options.only_page)
         studies.write_csv(study.rows(), directory / "channels.csv")
         pages.write_markdown(options.page, TITLE, study.blocks())
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except tensorflow.errors.InvalidArgumentError as error:
-        sys.exit(f"error: {raised_in_pipeline(error) or error}")
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {directory}.")
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
+            raise
+        sys.exit(f"error: {message}")
     print(f"The results are in {directory}/channels.csv and {options.page}")
     failed = [outcome.cell.name for outcome in outcomes if outcome.error]
     if failed:

@@ -17,6 +17,7 @@ from typing import Any
 from sonikeras import models, pages, studies
 from sonikeras.config import presets
 from sonikeras.engines import engines
+from sonikeras.errors import in_one_line
 from sonikeras.experiments import Recipe
 from sonikeras.findings import IMAGE, Findings
 from sonikeras.galleries import galleries
@@ -44,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pages.write_html(directory / "study.html", TITLE, [*blocks, *galleries(findings)])
         if options.page:
             pages.write_markdown(options.page, TITLE, [*blocks, Text(LEFT_OUT)])
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {directory}.")
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
+            raise
+        sys.exit(f"error: {message}")
     print(f"The results are in {directory}/results.csv and {directory}/study.html")
     failed = [outcome.cell.name for outcome in outcomes if outcome.error]
     if failed:

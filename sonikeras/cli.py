@@ -6,16 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from sonikeras.errors import in_one_line
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command. Errors of the user's are one line on stderr and exit status 1."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"sonikeras: error: {error}")
     except KeyboardInterrupt:
         sys.exit("sonikeras: interrupted")
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
+            raise
+        sys.exit(f"sonikeras: error: {message}")
 
 
 def _sonify(options: argparse.Namespace) -> None:

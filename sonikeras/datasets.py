@@ -14,6 +14,7 @@ import numpy as np
 from sonikeras import chain, pictures
 from sonikeras.augmentation import Augment
 from sonikeras.cache import SoundCache, resolve_cache
+from sonikeras.calls import numpy_function
 from sonikeras.channels import Channel, as_channel, transmit_pcm16
 from sonikeras.config import SonificationConfig, as_config, check_choice
 from sonikeras.engines import resolve_engine
@@ -325,7 +326,7 @@ def _indexed(
 
     @tf.autograph.experimental.do_not_convert  # nothing is to be converted, and each call would be asked about it
     def load_one(index: Any, label: Any) -> tuple[Any, Any]:
-        x = tf.numpy_function(lambda i: np.ascontiguousarray(load(int(i))), [index], dtype)
+        x = numpy_function(lambda i: load(int(i)), [index], dtype)
         return tf.ensure_shape(x, shape), label
 
     # The order is drawn over indices, so it is a uniform one and costs no memory for examples.
@@ -350,7 +351,7 @@ def _streamed(
     def load(image: np.ndarray) -> np.ndarray:
         image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
         one = Examples(class_names, np.zeros(1, np.int32), ["image"], [image])
-        return np.ascontiguousarray(loader(one)(0))
+        return loader(one)(0)
 
     @tf.autograph.experimental.do_not_convert
     def load_one(image: Any, label: Any) -> tuple[Any, Any]:
@@ -358,7 +359,7 @@ def _streamed(
         with tf.control_dependencies(
             [tf.debugging.Assert((label >= 0) & (label < len(class_names)), [rule, "Received: label =", label])]
         ):
-            x = tf.numpy_function(load, [image], dtype)
+            x = numpy_function(load, [image], dtype)
         return tf.ensure_shape(x, shape), tf.cast(label, tf.int32)
 
     if shuffle_seed is not None:

@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import models
+from sonikeras import errors, models
 from sonikeras.reports import Report
 
 _INFINITE = -1  # as `tf.data.Dataset.cardinality` says it
+_BATCH_SIZE = 32  # of single examples
 
 
 def evaluate(
@@ -32,7 +33,7 @@ def evaluate(
     Args:
         model: Keras model that maps a batch to one output of shape `[batch, classes]`; need not be compiled.
         dataset: Finite `tf.data.Dataset`, or another iterable, of `(inputs, labels)` batches, where labels are integers
-            of shape `[batch]` or `[batch, 1]`.
+            of shape `[batch]` or `[batch, 1]`; or of single examples, whose labels have the shape `[]`.
         class_names: Name of each class. Defaults to `dataset.class_names`. The examples' names are those of
             `dataset.example_names`, where it has that attribute.
         history: Values per epoch by name (`loss`, `accuracy`, `val_loss`, `val_accuracy`) for the curves. Defaults to
@@ -45,7 +46,8 @@ def evaluate(
 
     Raises:
         ValueError: If the data set is empty or endless, if class names are missing, if examples have not one name each,
-            or if labels or outputs have the wrong shape or are out of range.
+            if labels or outputs have the wrong shape or are out of range, or if a file cannot be read; the message
+            names it.
 
     Example:
 
@@ -57,14 +59,17 @@ def evaluate(
     """
     names = _checked_names(getattr(dataset, "class_names", None) if class_names is None else class_names)
     example_names = getattr(dataset, "example_names", None)
+    dataset = _batched(dataset)
     progress = keras.utils.Progbar(_steps(dataset), verbose=int(_is_interactive()), unit_name="batch")
     all_labels, all_outputs = [], []
     start = time.perf_counter()
-    for batch in dataset:
+    for batch in errors.plainly(dataset):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             raise ValueError(
                 f"Argument `dataset` must yield pairs `(inputs, labels)`. Received: an element of type {type(batch)}"
             )
+        if np.ndim(batch[1]) == 0:
+            batch = keras.tree.map_structure(lambda each: np.asarray(each)[None], tuple(batch))
         outputs = _checked_outputs(models.predict_batch(model, batch[0]), len(names), from_logits=from_logits)
         labels = _checked_labels(batch[1], len(outputs), len(names))
         all_outputs.append(outputs)
@@ -96,6 +101,13 @@ def evaluate(
         seconds=elapsed if seconds is None else float(seconds),
         names=None if example_names is None else tuple(example_names),
     )
+
+
+def _batched(dataset: Any) -> Any:
+    """A `tf.data.Dataset` of single examples in batches, which are quicker; another data set as it is."""
+    spec = getattr(dataset, "element_spec", None)
+    single = isinstance(spec, tuple) and len(spec) == 2 and getattr(spec[1], "shape", None) == ()
+    return dataset.batch(_BATCH_SIZE) if single else dataset
 
 
 def _checked_names(names: Sequence[str] | None) -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ class Examples:
         item = self.items[index]
         if isinstance(item, np.ndarray):
             return images.to_color(item) if color else images.to_gray(item)
-        return images.read_image(self.data(index), color=color, name=self.describe(index))
+        with _naming(name := self.describe(index)):
+            return images.read_image(self.data(index), color=color, name=name)
 
     def sound(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
         """A recording, read for a config: float32 `[samples]` in -1..1, of its own length, or the first `samples`.
@@ -103,8 +105,9 @@ class Examples:
             ValueError: It cannot be read; the message names it.
         """
         item = self.items[index]
-        source = item if isinstance(item, Path) else self.data(index)
-        return sounds.read_audio(source, config, samples=samples, name=self.describe(index))[0]
+        with _naming(name := self.describe(index)):
+            source = item if isinstance(item, Path) else self.data(index)
+            return sounds.read_audio(source, config, samples=samples, name=name)[0]
 
     def fingerprint(self) -> str:
         """Hexadecimal digest of what the examples are: names, labels, and pixels or the files' sizes and times."""
@@ -143,6 +146,20 @@ class Examples:
         """
         check_shard((index, count))
         return self.select(range(index, len(self), count))
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Makes of whatever a decoder raises a `ValueError` that names the file."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError | OSError) and name in str(error):
+            raise
+        told = " ".join(str(error).split())
+        raise ValueError(
+            f"A file must be one that can be read. Received: {name} ({type(error).__name__}: {told})"
+        ) from error
 
 
 def _text(name: str) -> str:

@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,20 @@ from sonikeras.chain import desonify, picture
 from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer, check_number, presets
 from sonikeras.datasets import dataset, sound_loader
 from sonikeras.engines import engines, resolve_engine
+from sonikeras.errors import in_one_line
 from sonikeras.evaluation import evaluate
 from sonikeras.files import as_utf8, claim, replacing, safe_names
 from sonikeras.reports import Report
 from sonikeras.sounds import from_pcm16, write_audio
 from sonikeras.sources import STAGES, Examples
-from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_features, feature_dataset, fit
+from sonikeras.training import (
+    BatchMeanAccuracy,
+    DiscriminativeAdamW,
+    check_class_weight,
+    extract_features,
+    feature_dataset,
+    fit,
+)
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -127,6 +135,8 @@ class Recipe:
         epochs: Number of epochs in which the head alone is trained.
         batch_size: Examples a step, of all devices together.
         learning_rate: Of Adam.
+        class_weight: What the examples of each class count in the loss of training, by the class' name or label: those
+            that are left out count 1; `"balanced"`: so much that all classes count the same; or `None`: all count 1.
         flips: Whether the head is trained on the mirrored pictures too, and the result averages over both.
         fine_tuning: What follows after the head, or `None`.
         gradient_accumulation: So many smaller batches make a batch: memory is that of one of them.
@@ -164,6 +174,7 @@ class Recipe:
     epochs: int = 25
     batch_size: int = 32
     learning_rate: float = 1e-3
+    class_weight: Mapping[str | int, float] | str | None = None
     flips: bool = False
     fine_tuning: FineTuning | None = None
     gradient_accumulation: int = 1
@@ -178,6 +189,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "gradient_accumulation"):
             check_integer(name, getattr(self, name), minimum=1)
         check_number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
+        check_class_weight(self.class_weight)
         check_choice("batch_norm", self.batch_norm, models.BATCH_NORMS)
         check_choice("output", self.output, OUTPUTS)
         if self.channel is not None:
@@ -289,6 +301,7 @@ class _Run:
         splits = ("train", "validation", "test") if recipe.validation_split else ("train", "test")
         self._data = {split: recipe.dataset(split, shuffle=False) for split in splits}
         self._class_names = self._data["train"].class_names
+        self._class_weight = _by_label(recipe.class_weight, self._class_names)
         self._model = models.classifier(
             recipe.network,
             len(self._class_names),
@@ -429,36 +442,42 @@ class _Run:
 
     def _fit(self, *args: Any, directory: Path, **options: Any) -> dict[str, list[float]]:
         logs = [keras.callbacks.TensorBoard(directory / "tensorboard")] if self._recipe.tensorboard else []
-        return fit(*args, directory=directory, started=self._started, verbose=self._verbose, callbacks=logs, **options)
+        options |= {"class_weight": self._class_weight, "started": self._started, "verbose": self._verbose}
+        return fit(*args, directory=directory, callbacks=logs, **options)
 
     def _accumulation(self) -> dict[str, int]:
         steps = self._recipe.gradient_accumulation
         return {"gradient_accumulation_steps": steps} if steps > 1 else {}
 
 
+def _by_label(class_weight: Mapping[str | int, float] | str | None, class_names: Sequence[str]) -> Any:
+    """The same with labels for names, in which a digit is a name first."""
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    labels = {str(label): label for label in range(len(class_names))}
+    labels |= {name: label for label, name in enumerate(class_names)}
+    unknown = [key for key in class_weight if str(key) not in labels]
+    if unknown:
+        raise ValueError(
+            f"`class_weight` must have classes as its keys. Allowed values: {list(class_names)}, or their labels. "
+            f"Received: {unknown}"
+        )
+    return {labels[str(key)]: weight for key, weight in class_weight.items()}
+
+
 def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = None) -> None:
     """The command line of a recipe: its fields as options, and `--smoke` for a quick run through every step."""
-    import tensorflow
-
     options = _parser(recipe, description).parse_args(arguments)
     out = Path(options.out or f"runs/{Path(sys.argv[0]).stem}{'-smoke' if options.smoke else ''}")
     try:
         report = run(_changed(recipe, options), out)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except tensorflow.errors.InvalidArgumentError as error:
-        if (message := raised_in_pipeline(error)) is None:
-            raise
-        sys.exit(f"error: {message}")
     except KeyboardInterrupt:
         sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {out}.")
+    except Exception as error:
+        if (message := in_one_line(error)) is None:
+            raise
+        sys.exit(f"error: {message}")
     print(f"{report}\nReport, curves, confusion matrix, samples and model are in {out}")
-
-
-def raised_in_pipeline(error: BaseException) -> str | None:
-    """The message of an error that a function of ours raised within tf.data, which reports it in one of its own."""
-    raised = [line for line in str(error).splitlines() if line.startswith(("ValueError: ", "OSError: "))]
-    return raised[-1].split(": ", 1)[1] if raised else None
 
 
 def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
@@ -515,6 +534,12 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--epochs", type=int, help=f"of the head. {shown['epochs']}")
     add("--batch-size", type=int, help=shown["batch_size"])
     add("--learning-rate", type=float, help=shown["learning_rate"])
+    add(
+        "--class-weight",
+        type=_class_weight,
+        metavar="WEIGHTS",
+        help=f"balanced, or what each class counts, such as cat=2,dog=0.5. {shown['class_weight']}",
+    )
     switch = argparse.BooleanOptionalAction
     add("--flips", action=switch, help=f"train and test on mirrored pictures too. {shown['flips']}")
     add("--fine-tune", action=switch, help=f"train the network too. Default: {recipe.fine_tuning is not None}.")
@@ -542,6 +567,17 @@ def _fold(text: str) -> tuple[int, int]:
         message = f"must be I/K, part I (from 0) of K, such as 0/5. Received: {text}"
         raise argparse.ArgumentTypeError(message) from error
     return index, count
+
+
+def _class_weight(text: str) -> dict[str, float] | str:
+    if text == "balanced":
+        return text
+    try:
+        pairs = [part.rsplit("=", 1) for part in text.split(",")]
+        return {name: float(weight) for name, weight in pairs}
+    except ValueError as error:
+        message = f"must be balanced, or CLASS=WEIGHT,..., such as cat=2,dog=0.5. Received: {text}"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _features_key(recipe: Recipe, examples: Examples) -> str:

@@ -17,7 +17,7 @@ from sonikeras.engines import resolve_engine
 from sonikeras.examples import Examples
 from sonikeras.experiments import Recipe
 from sonikeras.files import read_json, safe_names
-from sonikeras.reports import Report
+from sonikeras.reports import Report, wilson_interval
 from sonikeras.retention import Retention, permutation_test, recognition_retention, signal_retention
 from sonikeras.sounds import from_pcm16
 
@@ -210,21 +210,20 @@ def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:
 
 
 def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
-    """The mean accuracy, and Wilson's 95 % interval at it for as many test examples as one report has.
+    """The mean accuracy over the seeds, and the ends of Wilson's 95 % interval at that mean.
 
-    The seeds share their test examples, so they do not count as further ones. Where they do not, the smallest counts.
+    The interval is that of as many test examples as one report has: the seeds share them, so they do not count as
+    further ones, and the mean over them need not be a whole number of examples. Where the numbers differ, the smallest
+    counts. So it tells how these seeds might do on other test examples, and not how other seeds might do.
 
     Example:
         >>> import numpy as np
         >>> from sonikeras import Report
         >>> labels = np.array([0, 0, 1, 1])
         >>> reports = [Report(("cat", "dog"), labels, guess, np.eye(2, dtype="float32")[guess], loss=0.0,
-        ...                   batch_mean_accuracy=0.0, history=None, seconds=1.0) for guess in (labels, 1 - labels)]
+        ...                   batch_mean_accuracy=0.0, history=None, seconds=1.0) for guess in (labels, labels * 0)]
         >>> [round(value, 3) for value in mean_accuracy(reports)]
-        [0.5, 0.15, 0.85]
+        [0.75, 0.301, 0.954]
     """
-    from scipy.stats import binomtest
-
-    mean, n = float(np.mean([report.accuracy for report in reports])), min(len(report.labels) for report in reports)
-    interval = binomtest(round(mean * n), n).proportion_ci(0.95, method="wilson")
-    return mean, min(mean, float(interval.low)), max(mean, float(interval.high))
+    mean = float(np.mean([report.accuracy for report in reports]))
+    return mean, *wilson_interval(mean, min(len(report.labels) for report in reports))

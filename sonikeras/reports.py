@@ -14,7 +14,9 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,32 @@ _CALIBRATION_BINS = 15
 _FORMAT = 2  # of the files that `save` writes
 _UNCHECKED = 1  # of version 0.1.0, without a checksum
 _TOP = (3, 5)  # the k of top-k accuracies that are written down, where there are more classes
+
+
+def wilson_interval(share: float, n: int) -> tuple[float, float]:
+    """Lower and upper end of the 95 % Wilson score interval, at a share of `n` independent examples.
+
+    The share need not be a whole number of examples: it may be a mean over trainings that share their test examples.
+
+    Args:
+        share: Float, 0 to 1.
+        n: Integer of at least 1, examples.
+
+    Returns:
+        Pair of floats in 0..1, with `share` between them.
+
+    Reference:
+        Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
+
+    Example:
+        >>> [round(end, 3) for end in wilson_interval(0.625, 4)]
+        [0.219, 0.908]
+    """
+    z = statistics.NormalDist().inv_cdf((1 + _INTERVAL_LEVEL) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # At the ends of the range one end of the interval is the share itself, which rounding would miss.
+    return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
 
 
 class FormatError(ValueError):
@@ -93,13 +121,8 @@ class Report:
         """Lower and upper end of the 95 % Wilson score interval of the accuracy.
 
         It holds for examples drawn independently, and speaks of this one trained model: not of another seed.
-        Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
         """
-        from scipy.stats import binomtest
-
-        right = int(np.sum(self.labels == self.predictions))
-        interval = binomtest(right, len(self.labels)).proportion_ci(_INTERVAL_LEVEL, method=_INTERVAL_METHOD)
-        return float(interval.low), float(interval.high)
+        return wilson_interval(self.accuracy, len(self.labels))
 
     @functools.cached_property
     def f1_weighted(self) -> float:

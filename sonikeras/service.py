@@ -21,6 +21,7 @@ import numpy as np
 
 from sonikeras import mdct
 from sonikeras.cache import SoundCache
+from sonikeras.calls import check_going_on, generator
 from sonikeras.config import SonificationConfig
 from sonikeras.engines import griffin_lim_settings, resolve_engine
 from sonikeras.griffin_lim import griffin_lim, structured_phase
@@ -36,6 +37,7 @@ _AHEAD = 512
 _AGAIN = 32
 # Seconds: a dispatcher that does not answer is not there, and after the other the service is asked whether it is.
 _ANSWER, _SILENCE = 5, 30
+_LOOK = 1  # seconds after which who waits for a sound looks whether the program is ending
 _GRAPH_BYTES = 2_000_000_000  # of 2^31 that TensorFlow allows
 _WEIGHTS = np.array([9798, 19235, 3735], np.int32)  # OpenCV's of red, green and blue, in 1 / 2^15
 
@@ -175,7 +177,7 @@ def remote_sounds(
                 coming.close()
 
     signature = tf.TensorSpec((config.samples,), tf.int16), tf.TensorSpec((), tf.int32)
-    data = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    data = tf.data.Dataset.from_generator(generator(generate), output_signature=signature)
     return data.apply(tf.data.experimental.assert_cardinality(len(order)))
 
 
@@ -194,11 +196,17 @@ class _Arrivals:
         Raises:
             ConnectionError: Nothing comes, and there is no dispatcher.
             tensorflow.errors.OpError: What went wrong on a worker.
+            RuntimeError: The program is ending.
         """
+        silence = 0
         while True:
+            check_going_on()
             try:
-                item = self._queue.get(timeout=_SILENCE)
+                item = self._queue.get(timeout=_LOOK)
             except queue.Empty:
+                silence += _LOOK
+                if silence % _SILENCE:
+                    continue
                 check_dispatcher(self._address)
                 warnings.warn(
                     f"No sound has come for {_SILENCE} s from the workers of the tf.data service at {self._address}: "

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from sonikeras import experiments
+from sonikeras.errors import raised_inside
 from sonikeras.files import as_utf8, folded, is_file_name, locked, replacing, write_text
 from sonikeras.reports import FormatError, Report
 
@@ -184,7 +185,7 @@ def _run(cell: Cell, directory: Path) -> Outcome:
 
 
 def _line(error: BaseException) -> str:
-    message = experiments.raised_in_pipeline(error) or str(error)
+    message = raised_inside(error) or str(error)
     return as_utf8(f"{type(error).__name__}: {' '.join(message.split())}")
 
 

@@ -203,8 +203,36 @@ def test_changed_data_are_noticed_and_bad_files_are_named(image_folder, tiny_net
 
 
 @pytest.mark.parametrize(
+    ("options", "noted"),
+    [
+        (["--class-weight", "balanced"], "balanced"),
+        (["--class-weight", "ant=3,1=0.5", "--fine-tune", "--tune-epochs", "1"], {"ant": 3.0, "1": 0.5}),
+        (["--class-weight", "bee=2", "--flips"], {"bee": 2.0}),
+        (["--class-weight", "bee=2", "--batch-norm", "training"], {"bee": 2.0}),
+    ],
+)
+def test_class_weights(image_folder, tiny_network, monkeypatch, options, noted):
+    given = []
+    monkeypatch.setattr(experiments, "fit", lambda *_, class_weight, **__: given.append(class_weight) or fit(*_, **__))
+    fit = sonikeras.training.fit
+    root = image_folder(count=12)
+    options = ["--data-dir", str(root), "--network", tiny_network, "--weights", "none", "--epochs", "1", *options]
+    folder = start("quickstart", *options)
+    assert json.loads((folder / "run.json").read_text())["recipe"]["class_weight"] == noted
+    by_label = {"balanced": "balanced", "ant": {0: 3.0, 1: 0.5}, "bee": {1: 2.0}}[
+        noted if noted == "balanced" else [*noted][0]
+    ]
+    assert given == [by_label] * (2 if "--fine-tune" in options else 1)
+    start("quickstart", *options)
+    with pytest.raises(SystemExit, match="made in the same way.*class_weight"):
+        start("quickstart", *options, "--class-weight", "bee=7")
+
+
+@pytest.mark.parametrize(
     "changes",
     [
+        {"class_weight": "even"},
+        {"class_weight": {"cat": -1}},
         {"epochs": 0},
         {"batch_size": 0},
         {"learning_rate": -1},
@@ -248,6 +276,7 @@ def test_pictures_of_the_study(tiny_network):
         (["--tune-mask", "2", "--fine-tune"], "`mask` must be in 0 <= mask < 1. Received: mask=2"),
         (["--fold", "9/2"], "`fold` must be"),
         (["--tune-epochs", "3"], "need --fine-tune. Received: --tune-epochs"),
+        (["--class-weight", "cow=2"], r"`class_weight` must have classes as its keys.*Received: \['cow'\]"),
     ],
 )
 def test_errors_are_one_line(options, message):

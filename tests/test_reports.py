@@ -17,7 +17,8 @@ import tensorflow as tf
 import sonikeras
 from sonikeras import files, plots
 from sonikeras.evaluation import evaluate
-from sonikeras.reports import FormatError, Report
+from sonikeras.findings import mean_accuracy
+from sonikeras.reports import FormatError, Report, wilson_interval
 
 NAMES = ["cat", "dog", "motor_cycle", "a, $strange$ имя"]
 FIGURES = ["confusion.png", "curves.png"]
@@ -155,6 +156,52 @@ def test_interval_is_wilsons(right, n):
     assert low == pytest.approx(center - half, abs=1e-9)
     assert high == pytest.approx(center + half, abs=1e-9)
     assert low <= p <= high
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "ends"),
+    [
+        (0.625, 4, (0.219, 0.908)),  # two and three of four right: no whole number of examples
+        (0.5, 4, (0.150, 0.850)),
+        (1 / 3, 2, (0.062, 0.793)),
+        (0.0, 3, (0.0, 0.562)),
+        (1.0, 3, (0.438, 1.0)),
+    ],
+)
+def test_interval_is_at_the_share_itself(share, n, ends):
+    assert [round(end, 3) for end in wilson_interval(share, n)] == list(ends)
+    low, high = wilson_interval(1 - share, n)
+    assert (1 - high, 1 - low) == pytest.approx(wilson_interval(share, n))
+
+
+def test_interval_of_a_mean_over_seeds():
+    """Two seeds with 2 and 3 of 4 right: their mean on 4 examples, and not on 8."""
+    reports = [report_of([0] * 4, predictions) for predictions in ([0, 0, 1, 1], [0, 0, 0, 1])]
+    assert mean_accuracy(reports) == (0.625, *wilson_interval(0.625, 4))
+    assert mean_accuracy(reports[:1]) == (0.5, *reports[0].accuracy_interval)
+
+
+@pytest.mark.parametrize("kind", ["tf.data", "iterable", "unknown rank"])
+def test_single_examples_are_evaluated_as_batches_are(identity, data, report, kind):
+    single = tf.data.Dataset.from_tensor_slices(data)
+    if kind == "iterable":
+        single = list(zip(*data, strict=True))
+    elif kind == "unknown rank":
+        signature = tf.TensorSpec(None, tf.float32), tf.TensorSpec(None, tf.int32)
+        single = tf.data.Dataset.from_generator(lambda: zip(*data, strict=True), output_signature=signature)
+    else:
+        single.class_names, single.example_names = NAMES, [f"example {i}" for i in range(50)]
+    again = evaluate(identity, single, class_names=None if kind == "tf.data" else NAMES)
+    np.testing.assert_array_equal(again.predictions, report.predictions)
+    np.testing.assert_allclose(again.probabilities, report.probabilities, rtol=1e-6)
+    assert again.accuracy == report.accuracy and again.loss == pytest.approx(report.loss)
+    assert (again.names or ("example 0",))[0] == "example 0"
+
+
+def test_data_set_without_batches(identity):
+    single = sonikeras.dataset("c2", split="test", images_per_class=10, batch_size=None, output="image", image_size=16)
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    assert len(evaluate(model, single).labels) == 4
 
 
 def test_a_partial_batch_weighs_as_much_as_a_whole_one_in_the_mean_of_batches(identity):

@@ -257,6 +257,105 @@ def test_patience_ends_a_training_for_good(tmp_path):
     assert fine_tune(tmp_path, epochs=40, patience=2)[2] == history
 
 
+def weighted(directory, class_weight, y=Y, **options):
+    """A training whose loss tells what each example counts: nothing is learnt."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+    kind = keras.losses.SparseCategoricalCrossentropy if y.ndim == 1 else keras.losses.CategoricalCrossentropy
+    model.compile(keras.optimizers.SGD(0.0), kind(from_logits=True))
+    data = feature_dataset(X, y, batch_size=16, shuffle_seed=3)
+    history = fit(model, data, epochs=1, directory=directory, class_weight=class_weight, verbose=0, **options)
+    logits = model.predict(X, verbose=0)
+    each = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(50), Y]
+    return history["loss"][0], each
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+@pytest.mark.parametrize(
+    ("class_weight", "weights"),
+    [({0: 2.0, 1: 0.5}, [2, 0.5]), ({1: 3}, [1, 3]), ({0: 0, 1: np.float32(1)}, [0, 1]), (None, [1, 1])],
+)
+def test_classes_count_what_is_asked(tmp_path, class_weight, weights, one_hot):
+    y = np.eye(2, dtype="float32")[Y] if one_hot else Y
+    loss, each = weighted(tmp_path, class_weight, y)
+    assert loss == pytest.approx(np.mean(np.asarray(weights)[Y] * each), rel=1e-5)
+
+
+def test_class_weights_are_those_of_keras(tmp_path):
+    """The same training as `model.fit(class_weight=...)`, step by step."""
+
+    def make():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    data, class_weight = feature_dataset(X, Y, batch_size=16), {0: 3.0, 1: 0.2}
+    ours = fit(make(), data, epochs=3, directory=tmp_path, class_weight=class_weight, verbose=0)
+    theirs = make().fit(data, epochs=3, class_weight=class_weight, verbose=0, shuffle=False)
+    assert ours["loss"] == pytest.approx(theirs.history["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_balanced_classes_count_the_same(tmp_path, one_hot):
+    from sklearn.utils.class_weight import compute_class_weight
+
+    y = (np.arange(50) % 5 == 0).astype(np.int32)
+    weights = compute_class_weight("balanced", classes=np.arange(2), y=y)
+    loss, _ = weighted(tmp_path, "balanced", np.eye(2, dtype="float32")[y] if one_hot else y)
+    same, _ = weighted(tmp_path / "same", dict(enumerate(weights)), y)
+    assert loss == pytest.approx(same, rel=1e-5)
+    np.testing.assert_allclose(weights, [0.625, 2.5])
+
+
+def test_mixed_labels_count_the_mean(tmp_path):
+    y = np.tile(np.float32([0.25, 0.75]), (50, 1))
+    loss, _ = weighted(tmp_path, {0: 4.0, 1: 0.0}, y)
+    plain, _ = weighted(tmp_path / "plain", None, y)
+    assert loss == pytest.approx(plain, rel=1e-5)  # 0.25 * 4 = 1
+
+
+def test_fine_tuning_takes_class_weights_and_goes_on_with_them(tmp_path):
+    weights = {"class_weight": {0: 2.0, 1: 0.5}}
+    _, _, history = fine_tune(tmp_path / "a", **weights)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(tmp_path / "b", [StopAt(2)], **weights)
+    assert fine_tune(tmp_path / "b", **weights)[2] == history
+    assert fine_tune(tmp_path / "c")[2]["loss"] != history["loss"]
+
+
+@pytest.mark.parametrize(
+    "class_weight",
+    ["even", {}, {0: -1}, {0: float("nan")}, {2: 1.0}, {-1: 1.0}, {"cat": 1.0}, {0: 0}, [1, 2], {0: "2"}],
+)
+def test_bad_class_weight(tmp_path, class_weight):
+    with pytest.raises(ValueError, match="`class_weight` must .* Received: class_weight="):
+        weighted(tmp_path, class_weight)
+
+
+def test_an_unreadable_file_is_one_line(tmp_path, image_folder):
+    import sonikeras
+
+    root = image_folder(count=12)
+    for path in root.glob("ant/*.png"):
+        path.write_bytes(b"nothing")
+    (root / "ant" / "picture0.png").write_bytes((root / "bee" / "picture0.png").read_bytes())
+    data = sonikeras.dataset(data_dir=root, output="image", image_size=16, batch_size=2)
+    still = sonikeras.dataset(data_dir=root, output="image", image_size=16, batch_size=2, shuffle=False)
+    model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for use in (
+        lambda: fit(model, data, epochs=2, directory=tmp_path / "run", verbose=0),
+        lambda: fit(model, still.take(1), data, epochs=2, directory=tmp_path / "other", verbose=0),
+        lambda: extract_features(model, still, tmp_path / "features"),
+        lambda: sonikeras.evaluate(model, data),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^The image cannot be read: .* Received: .*ant/picture\d+\.png \(7 bytes\)$"
+        ):
+            use()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
