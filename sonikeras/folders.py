@@ -24,15 +24,17 @@ _PARTS = {
     "test": ("test", "testing", "tst", "eval", "evaluation", "holdout"),
 }
 # What the name of a part may have besides: `training_set`, `TestImages`, `val2017`.
-_FILLERS = ("set", "data", "dataset", "split", "part", "folder", "dir", "files", "samples")
-_FILLERS += ("images", "image", "imgs", "img", "photos", "pictures", "audio", "sounds", "recordings", "wav")
+_FILLERS = (
+    *("set", "data", "dataset", "split", "part", "folder", "dir", "files", "samples"),
+    *("images", "image", "imgs", "img", "photos", "pictures", "audio", "sounds", "recordings", "wav"),
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # What operating systems, file servers and notebooks leave behind. What begins with a dot counts for nothing anyway.
-_SYSTEM = frozenset(
-    ("__macosx", "__pycache__", "lost+found", "@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler")
-    + ("system volume information", "lost.dir", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini")
-    + ("picasa.ini", "icon\r")
-)
+_SYSTEM = {
+    *("__macosx", "__pycache__", "lost+found", "@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
+    *("system volume information", "lost.dir", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
+    *("picasa.ini", "icon\r"),
+}
 _DEEPEST = 4  # folders that hold nothing but another folder, above the parts
 _KINDS = 8  # of what is left out, in the line that tells of it
 _ENDING = 10  # characters of an ending that is shown there
