@@ -131,7 +131,7 @@ def _shard(text: str) -> tuple[int, int]:
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", help='c2, c4, c10 or c15, or "all" classes of --data-dir or --source')
-    add("--data-dir", help="folder <class>/* or {train,test}/<class>/* of images")
+    add("--data-dir", help="folder <class>/* or {train,validation,test}/<class>/* of images")
     add("--source", default="builtin", help="where images come from without --data-dir; default: builtin")
     add("--classes", nargs="+", help="names of the classes to take")
     add("--images-per-class", type=int, help="at most so many, a fifth of them for testing")

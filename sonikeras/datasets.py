@@ -73,8 +73,8 @@ def dataset(
 
     Args:
         name: `"c2"`, `"c4"`, `"c10"` or `"c15"`, or `None`: all classes of the source. `classes` wins.
-        split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned; with `validation_split` also
-            `"validation"`. Defaults to `"train"`.
+        split: `"train"`, `"test"`, or `"both"`: then a pair of datasets is returned; with `validation_split`, or of a
+            folder that has a validation part, also `"validation"`. Defaults to `"train"`.
         data_dir: Folder `data_dir/<class>/*`, of which a hash of each file's name puts a fifth into the test part, or
             `data_dir/{train,test}/<class>/*`, or record files that `sonikeras.prepare` wrote. Defaults to `None`:
             `source` is read.

@@ -49,8 +49,9 @@ def part(listing: Listing, split: str, images_per_class: int | None) -> Listing:
 
     Args:
         listing: What there is. Unless it is divided, the hash puts a fifth of it into the test part.
-        split: `"train"` or `"test"`.
-        images_per_class: Integer, most examples of a class, a fifth of them in the test part; or `None` for all.
+        split: `"train"` or `"test"`, or `"validation"` of a source that has such a part.
+        images_per_class: Integer, most examples of a class, a fifth of them in the test part, and as many in a
+            validation part of its own; or `None` for all.
 
     Example:
         >>> from sonikeras.listings import Listing, part
@@ -69,7 +70,7 @@ def part(listing: Listing, split: str, images_per_class: int | None) -> Listing:
         chosen = [i for i in chosen if (shares[i] < TEST_SHARE) == (split == "test")]
     if images_per_class is not None:
         test = round(TEST_SHARE * images_per_class)
-        most = test if split == "test" else images_per_class - test
+        most = images_per_class - test if split == "train" else test
         taken: Counter[int] = Counter()
         kept = []
         for i in sorted(chosen, key=lambda i: shares[i]):

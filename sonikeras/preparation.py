@@ -42,7 +42,7 @@ from sonikeras.operations import check_tensorflow
 from sonikeras.pictures import colors
 from sonikeras.progress import Progress
 from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16
-from sonikeras.sources import Examples, Record, check_shard, load_examples
+from sonikeras.sources import Examples, Record, check_shard, load_examples, parts_of
 
 FORMATS = ("files", "tfrecord")
 AUDIO_FORMATS = ("wav", "flac")
@@ -74,7 +74,8 @@ def prepare(
 ) -> list[str]:
     """Writes the sound and the spectrogram picture of every image of a data set.
 
-    Either `directory/{train,test}/<class>/<name>.wav` and `.png`, or record files such as
+    Either `directory/{train,test}/<class>/<name>.wav` and `.png` (and `validation` where the images come in a folder
+    with such a part; without `test` where it has none), or record files such as
     `directory/train-00000-of-00012.tfrecord`, whose schema is in `sonikeras.records`; and `directory/manifest.csv` with
     a row for each example: its files, their sizes and SHA-256, that of its image, and the spectral convergence of its
     sound.
@@ -198,7 +199,7 @@ class Job:
                 classes=self.classes,
                 images_per_class=self.images_per_class,
             )
-            for split in SPLITS
+            for split in parts_of(self.data_dir)
         }
         if self.format == "files":
             for examples in parts.values():

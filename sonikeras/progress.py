@@ -1,8 +1,16 @@
-"""Progress of long steps."""
+"""What is said while long steps run, on stdout."""
 
+import functools
 import sys
 
 import keras
+
+
+@functools.cache
+def say(line: str) -> None:
+    """Prints a line, the first time that it is said: the parts of a data set often have the same to say."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 class Progress:

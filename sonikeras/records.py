@@ -30,7 +30,7 @@ from sonikeras.files import read_json
 
 #: The feature that each stage of `sonikeras.dataset` reads.
 _FEATURES = {"audio": "sound", "spectrogram": "picture"}
-_NAME = re.compile(r"(train|test)-(\d{5,})-of-(\d{5,})\.tfrecord")
+_NAME = re.compile(r"(train|validation|test)-(\d{5,})-of-(\d{5,})\.tfrecord")
 
 
 def is_file_of(split: str, name: str) -> bool:
@@ -69,6 +69,11 @@ def file_name(split: str, index: int, count: int) -> str:
 def holds_records(directory: str | os.PathLike) -> bool:
     """Whether a folder has record files of the names that `sonikeras.prepare` gives them."""
     return any(_NAME.fullmatch(name) for name in os.listdir(directory))
+
+
+def has_validation(directory: str | os.PathLike) -> bool:
+    """Whether a folder of record files has some of a validation part."""
+    return any((match := _NAME.fullmatch(name)) and match[1] == "validation" for name in os.listdir(directory))
 
 
 def serialize(
@@ -178,7 +183,7 @@ def load(
 
     Args:
         directory: That folder.
-        split: `"train"` or `"test"`.
+        split: `"train"`, `"validation"` or `"test"`.
         stage: `"audio"` for the sounds, `"spectrogram"` for the pictures.
 
     Returns:

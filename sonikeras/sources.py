@@ -55,7 +55,7 @@ def load_examples(
     """Finds the examples of one split. The arguments are those of `sonikeras.dataset`."""
     check_choice("split", split, SPLITS)
     check_choice("stage", stage, STAGES)
-    _check_division(split, validation_split, fold, stage, group_duplicates)
+    _check_division(validation_split, fold, stage, group_duplicates)
     if images_per_class is not None and (
         not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
     ):
@@ -65,12 +65,41 @@ def load_examples(
         )
     opened = _open(name, data_dir, source, stage)
     chosen = _choose(name, opened, classes)
-    # A fold is a part of the training part, and so is the validation part.
-    whole = "test" if split == "test" and fold is None else "train"
+    whole = _whole(opened, split, validation_split, fold)
     examples = _examples(opened, chosen, whole, images_per_class)
-    if whole == "test" or (fold is None and not validation_split):
+    if whole != "train" or (fold is None and not validation_split):
         return examples
     return _divided(examples, split, validation_split, fold, group_duplicates)
+
+
+def parts_of(data_dir: str | os.PathLike | None) -> tuple[str, ...]:
+    """The splits that `load_examples` finds without dividing a training part.
+
+    Args:
+        data_dir: The user's folder, or `None` for another source. The test part is the validation part where there is
+            no other. A training part is expected of each source, and its absence is an error of `load_examples`.
+
+    Example:
+        >>> from sonikeras.sources import parts_of
+        >>> parts_of(None)
+        ('train', 'test')
+    """
+    if data_dir is None or (Path(data_dir).is_dir() and records.holds_records(data_dir)):
+        return ("train", "test")
+    found = folders.layout(Path(data_dir)).splits
+    return tuple(split for split in SPLITS if split == "train" or split in found)
+
+
+def _whole(source: _Source, split: str, validation_split: float, fold: tuple[int, int] | None) -> str:
+    """The part of a source that a split is, or is taken from: a fold from the training part, as a validation split."""
+    if split == "validation" and not validation_split:
+        if not source.has_validation:
+            raise ValueError(
+                '`split="validation"` needs `validation_split` above 0, or a folder with a validation part. '
+                f"Received: validation_split=0, and none in {source.title}"
+            )
+        return "validation"
+    return "test" if split == "test" and fold is None else "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +111,14 @@ class _Source:
         choices: The classes of each name, where the source has a choice of its own.
         class_names: Names of all classes, in order.
         load: Function of the classes' names, a part and the most images of a class, to what there is of them.
+        has_validation: Boolean, whether it comes with a validation part.
     """
 
     title: str
     choices: dict[str, tuple[str, ...]]
     class_names: list[str]
     load: Callable[[list[str], str, int | None], Listing]
+    has_validation: bool = False
 
 
 def _open(name: str | None, data_dir: str | os.PathLike | None, source: Any, stage: str) -> _Source:
@@ -100,9 +131,14 @@ def _open(name: str | None, data_dir: str | os.PathLike | None, source: Any, sta
         root = Path(data_dir)
         if root.is_dir() and records.holds_records(root):
             find = functools.partial(_recorded, root, stage=stage)
-            return _Source(str(root), CHOICES["folder"], records.class_names(root), _parts(find))
-        find = functools.partial(folders.listing, root, extensions=STAGES[stage])
-        return _Source(str(root), CHOICES["folder"], folders.class_folders(root), _parts(find))
+            return _Source(
+                str(root), CHOICES["folder"], records.class_names(root), _parts(find), records.has_validation(root)
+            )
+        found = folders.layout(root)
+        find = functools.partial(folders.listing, found, extensions=STAGES[stage])
+        return _Source(
+            str(root), CHOICES["folder"], folders.class_folders(found), _parts(find), "validation" in found.parts
+        )
     if stage != "image":
         raise ValueError(
             'Other sources than a folder are images: `stage` must be "image" without `data_dir`. '
@@ -182,13 +218,9 @@ def _keys(found: Listing, class_names: list[str]) -> list[str]:
     ]
 
 
-def _check_division(
-    split: str, validation_split: float, fold: tuple[int, int] | None, stage: str, group_duplicates: bool
-) -> None:
+def _check_division(validation_split: float, fold: tuple[int, int] | None, stage: str, group_duplicates: bool) -> None:
     rule = "a number in 0 <= validation_split < 1"
     check_number("validation_split", validation_split, rule, lambda share: 0 <= share < 1)
-    if split == "validation" and not validation_split:
-        raise ValueError('`split="validation"` needs `validation_split` above 0. Received: validation_split=0')
     if fold is not None:
         whole = isinstance(fold, tuple | list) and len(fold) == 2 and all(isinstance(n, int) for n in fold)
         if not whole or not 0 <= fold[0] < fold[1] or fold[1] < 2:
@@ -281,7 +313,7 @@ def class_names(
 
     Args:
         name: `"c2"`, `"c4"`, `"c10"`, `"c15"`, or `None`: all classes of the source. `classes` wins.
-        data_dir: Folder with a folder for each class, or with `train/` and `test/` that have them.
+        data_dir: Folder with a folder for each class, or with `train/` and `test/` (and `validation/`) that have them.
         source: `"builtin"`, `"keras:cifar10"`, `"keras:cifar100"`, `"tfds:NAME"` (a data set of TensorFlow Datasets,
             which is downloaded where it is not there, after a line which says so), or a pair of arrays
             `(images, labels)`. `data_dir` wins.

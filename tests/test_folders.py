@@ -1,8 +1,10 @@
 """Folders of the user's: splits, classes, bad files."""
 
 import contextlib
+import io
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 import sonikeras
-from sonikeras.sources import load_examples
+from sonikeras.cli import main
+from sonikeras.sources import SPLITS, STAGES, load_examples
 
 
 def files(root, split, **arguments):
@@ -50,6 +53,7 @@ def test_a_class_may_have_no_test_file(image_folder, tmp_path):
     with pytest.raises(ValueError, match="must have examples in the part 'test'. Received: none of .*'ant', 'bee'"):
         load_examples(None, "test", data_dir=root)
     shutil.rmtree(root / "train" / "bee")
+    (root / "test" / "ant").mkdir()
     (root / "test" / "bee").mkdir()
     with pytest.raises(ValueError, match=r"Each class must have at least one file of .*Received: none in .*train/bee"):
         load_examples(None, "train", data_dir=root)
@@ -280,3 +284,294 @@ def test_files_are_listed_without_asking_for_each_of_them(image_folder, monkeypa
     monkeypatch.setattr(os, "stat", stat)
     assert len(load_examples(None, "train", data_dir=root)) > 100
     assert not any(path.endswith(".png") for path in asked)
+
+
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+CLASSES = ["cat", "dog"]
+
+
+def tree(root, image, counts):
+    """A folder with so many copies of an image in each of some folders below it."""
+    for below, count in counts.items():
+        (root / below).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            shutil.copyfile(image, root / below / f"{Path(below).name}{i}.png")
+    return root
+
+
+@pytest.fixture
+def image(image_folder, tmp_path):
+    """The path of a small image."""
+    return image_folder(["one"], count=1, root=tmp_path / "source") / "one" / "picture0.png"
+
+
+def sizes(root, *splits):
+    found = [load_examples(None, split, data_dir=root) for split in splits]
+    assert all(part.class_names == ["cat", "dog"] for part in found)
+    return [len(part) for part in found]
+
+
+PAIRS = [
+    ("train", "test"),
+    ("Train", "Test"),
+    ("TRAIN", "TEST"),
+    ("Training", "Testing"),
+    ("training_set", "test_set"),
+    ("Training Set", "Test Set"),
+    ("trainset", "testset"),
+    ("TrainingSet", "TestSet"),
+    ("train_images", "test_images"),
+    ("train-data", "test-data"),
+    ("seg_train", "seg_test"),
+    ("seg_train/seg_train", "seg_test/seg_test"),
+    ("training_set/training_set", "test_set/test_set"),
+    ("Train/train", "Test/test"),
+    ("train2017", "test2017"),
+    ("cifar10-train", "cifar10-test"),
+    ("train", "evaluation"),
+]
+
+
+@pytest.mark.parametrize(
+    ("above", "train", "test"),
+    [("", *pair) for pair in PAIRS] + [(above, "Train", "Test") for above in ("data/", "a/Data Set/", "test_data/")],
+)
+def test_parts_by_their_names(tmp_path, image, above, train, test, recwarn, capsys):
+    counts = {f"{above}{part}/{name}": count for part, count in ((train, 3), (test, 2)) for name in CLASSES}
+    root = tree(tmp_path / "root", image, counts)
+    assert sonikeras.class_names(None, data_dir=root) == CLASSES
+    assert sizes(root, "train", "test") == [6, 4]
+    with pytest.raises(ValueError, match="needs `validation_split` above 0, or a folder with a validation part"):
+        load_examples(None, "validation", data_dir=root)
+    assert not recwarn and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "VAL", "validation_set", "val2017", "dev", "seg_val"])
+def test_a_validation_part(tmp_path, image, name):
+    root = tree(tmp_path / "root", image, {f"{part}/{c}": n for part, n in (("Train", 30), (name, 2)) for c in CLASSES})
+    # Without a test part, the validation part is it.
+    assert sizes(root, "train", "validation", "test") == [60, 4, 4]
+    tree(root, image, {f"Test/{c}": 3 for c in CLASSES})
+    assert sizes(root, "train", "validation", "test") == [60, 4, 6]
+    assert load_examples(None, "validation", data_dir=root, images_per_class=5).labels.tolist() == [0, 1]
+    kept, held = (load_examples(None, s, data_dir=root, validation_split=0.2) for s in ("train", "validation"))
+    assert len(kept) + len(held) == 60 and all("/Train/" in path for path in held.file_paths)
+    data = sonikeras.dataset(data_dir=root, split="validation", output="image", image_size=8, batch_size=None)
+    assert len(list(data)) == 4 and all(f"/{name}/" in path for path in data.file_paths)
+
+
+def test_classes_that_are_called_like_parts(tmp_path, image, recwarn):
+    """Their folders hold images directly."""
+    for names in (["bus", "car", "train"], ["test", "train"], ["Train", "Tram"], ["control", "test"], ["dev", "val"]):
+        root = tree(tmp_path / names[0] / "root", image, dict.fromkeys(names, 20))
+        assert sonikeras.class_names(None, data_dir=root) == names
+        assert sum(len(load_examples(None, split, data_dir=root)) for split in ("train", "test")) == 20 * len(names)
+        # In parts, and with a folder of more images in the class folder, they are classes, too.
+        tree(root, image, {f"{names[-1]}/more": 1})
+        assert sonikeras.class_names(None, data_dir=root) == names
+        divided = tree(
+            tmp_path / names[0] / "parts", image, {f"{p}/{name}": 2 for p in ("train", "test") for name in names}
+        )
+        assert sonikeras.class_names(None, data_dir=divided) == names
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "message"),
+    [
+        (["train/red", "train/blue", "test/big", "test/small"], ["test", "train"], '"blue", "red" and "big", "small"'),
+        (["Training/a", "Validation/b"], ["Training", "Validation"], '"Training", "Validation" hold other folders'),
+        (["train/old", "train/new", "bus", "car"], ["bus", "car", "train"], '"bus", "car" beside "train" would be no'),
+        (["train_1/cat", "train_2/cat"], ["train_1", "train_2"], '"train_1", "train_2" would be the same part'),
+    ],
+)
+def test_folders_that_look_like_parts_and_are_none(tmp_path, image, folders, classes, message):
+    root = tree(tmp_path / "root", image, dict.fromkeys(folders, 20))
+    with pytest.warns(UserWarning, match=f"look like parts of a data set, but are taken for classes: .*{message}"):
+        assert sonikeras.class_names(None, data_dir=root) == classes
+
+
+def test_parts_below_classes(tmp_path, image):
+    root = tree(tmp_path / "root", image, {f"{c}/{part}": 9 for c in CLASSES for part in ("train", "test")})
+    with pytest.warns(UserWarning, match='look like parts.*"test", "train".* taken together.*train/<class>'):
+        assert len(load_examples(None, "train", data_dir=root)) > 18
+
+
+def test_a_class_that_the_training_part_lacks_is_named(tmp_path, image):
+    root = tree(tmp_path / "root", image, {"Train/cat": 2, "Train/dog": 2, "Test/cat": 2, "Test/dgo": 2})
+    with pytest.raises(ValueError, match="Each class must have at least one file.*none in .*/Train/dgo"):
+        load_examples(None, "train", data_dir=root)
+
+
+def test_only_a_training_part(tmp_path, image, capsys):
+    root = tree(tmp_path / "root", image, {"Train/cat": 2, "Train/dog": 2})
+    assert sizes(root, "train") == [4]
+    with pytest.raises(FileNotFoundError, match='has the folder "Train" but not "test": add it'):
+        load_examples(None, "test", data_dir=root)
+    options = {"config": "lossless", "cache": False}
+    for format in ("files", "tfrecord"):
+        assert sonikeras.prepare(None, tmp_path / format, data_dir=root, format=format, **options) == []
+        assert len(load_examples(None, "train", data_dir=tmp_path / format, stage="audio")) == 4
+    assert sorted(path.name for path in (tmp_path / "files").iterdir() if path.name[0] != ".") == [
+        "manifest.csv",
+        "prepare.json",
+        "train",
+    ]
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_a_folder_with_all_three_parts_is_prepared(tmp_path, image, capsys):
+    counts = {"train": 3, "valid": 2, "test": 1}
+    root = tree(tmp_path / "root", image, {f"{part}/{c}": n for part, n in counts.items() for c in CLASSES})
+    for format in ("files", "tfrecord"):
+        out = tmp_path / format
+        sonikeras.prepare(None, out, data_dir=root, format=format, config="lossless", cache=False)
+        for stage in ("audio", "spectrogram"):
+            found = [load_examples(None, split, data_dir=out, stage=stage) for split in SPLITS]
+            assert [len(part) for part in found] == [6, 4, 2]
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_images_without_classes_beside_parts(tmp_path, image, capsys):
+    """As many data sets have for a contest."""
+    counts = {"seg_train/cat": 3, "seg_train/dog": 3, "seg_test/cat": 1, "seg_test/dog": 1, "seg_pred/seg_pred": 5}
+    root = tree(tmp_path / "first", image, counts)
+    assert sizes(root, "train", "test") == [6, 2]
+    assert f'{root}/seg_train: 6 files in 2 classes; 1 left out (folder "seg_pred" 1)' in capsys.readouterr().out
+    root = tree(tmp_path / "second", image, {"train/cat": 3, "train/dog": 3, "val/cat": 1, "val/dog": 1, "test": 5})
+    assert sizes(root, "train", "validation", "test") == [6, 2, 2]
+    assert f'{root}/val: 2 files in 2 classes; 1 left out (folder "test" 1)' in capsys.readouterr().out
+    (root / "notes").mkdir()
+    (root / "notes" / "read.txt").touch()
+    shutil.rmtree(root / "test")
+    assert sizes(root, "train") == [6] and not capsys.readouterr().out
+
+
+SYSTEM = ["__MACOSX", "__pycache__", ".ipynb_checkpoints", "lost+found", "@eaDir", "$RECYCLE.BIN", ".Trashes"]
+
+
+def test_what_systems_leave_behind_is_no_class_and_no_example(tmp_path, image, capsys):
+    undivided = tree(tmp_path / "undivided", image, dict.fromkeys(CLASSES, 20))
+    divided = tree(tmp_path / "divided", image, {f"{part}/{c}": 2 for part in ("Train", "Test") for c in CLASSES})
+    for folder in (undivided, undivided / "cat", divided, divided / "Train", divided / "Train/cat", divided / "Test"):
+        for name in SYSTEM:
+            copy(image, folder / name / "x.png", folder / name / "cat" / "x.png")
+        for name in (".DS_Store", "Thumbs.db", "thumbs.db", "desktop.ini", "._cat0.png"):
+            copy(image, folder / name)
+    assert sizes(divided, "train", "test") == [4, 4]
+    assert sum(sizes(undivided, "train", "test")) == 40
+    assert not capsys.readouterr().out
+
+
+# What is left out -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", ["image", "audio", "spectrogram"])
+def test_all_that_can_be_read_is_listed_in_any_case(tmp_path, stage, capsys):
+    for name in CLASSES:
+        (tmp_path / name).mkdir()
+        for ending in STAGES[stage]:
+            for i, written in enumerate((ending, ending.upper(), ending[:2] + ending[2:].upper())):
+                (tmp_path / name / f"{ending[1:]}{i}{written}").touch()
+    found = [load_examples(None, split, data_dir=tmp_path, stage=stage) for split in ("train", "test")]
+    assert sum(map(len, found)) == 2 * 3 * len(STAGES[stage])
+    assert not capsys.readouterr().out
+
+
+def test_what_is_left_out_is_counted(tmp_path, image, capsys):
+    root = tree(tmp_path / "root", image, dict.fromkeys(CLASSES, 617))
+    for name in ("cat/notes.txt", "dog/deep/More.TXT", "labels.csv"):
+        copy(image, root / name)
+    assert len(load_examples(None, "train", data_dir=root)) > 900
+    assert capsys.readouterr().out == f"{root}: 1,234 files in 2 classes; 2 left out (.txt 2)\n"
+    (root / "cat" / "gone.png").symlink_to(root / "nothing.png")
+    data = sonikeras.dataset(data_dir=root, split="both", output="image", cache=False)
+    assert sum(len(part.file_paths) for part in data) == 1234
+    assert capsys.readouterr().out == f"{root}: 1,234 files in 2 classes; 3 left out (.txt 2, broken link 1)\n"
+
+
+def test_whatever_keeps_a_file_from_being_an_example_is_said(tmp_path, image, capsys):
+    root = tree(tmp_path / "root", image, dict.fromkeys(CLASSES, 9))
+    cat = root / "cat"
+    os.mkfifo(cat / "pipe.png")
+    (cat / "zero.png").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(cat / "socket.png"))  # such a path must be short
+    (cat / "self.png").symlink_to(cat / "self.png")
+    (cat / "there.png").symlink_to(cat / "back.png")
+    (cat / "back.png").symlink_to(cat / "there.png")
+    (cat / "up").symlink_to("..")
+    (cat / "again").symlink_to(".")
+    (cat / "deep").mkdir()
+    (cat / "deep" / "above").symlink_to("../deep")
+    (cat / "gone").symlink_to("/nowhere")
+    (root / "cow").symlink_to("/nowhere")
+    copy(image, cat / "README", cat / "x.png~", cat / "x.png.a\nb", cat / "x.svg", root / "beside.PNG")
+    (cat / "x.json").symlink_to(cat / "x.svg")
+    # A second way to a folder that is read leaves nothing out.
+    copy(image, tmp_path / "far" / "far.png")
+    (cat / "one").symlink_to(tmp_path / "far")
+    (cat / "two").symlink_to(tmp_path / "far")
+    assert all_names(root) == sorted([f"{c}/{c}{i}" for c in CLASSES for i in range(9)] + ["cat/one/far"])
+    assert capsys.readouterr().out == (
+        f"{root}: 19 files in 2 classes; 17 left out (link loop 6, no regular file 3, broken link 2, other endings 2, "
+        ".json 1, .svg 1, beside the class folders 1, no ending 1)\n"
+    )
+
+
+def test_a_class_without_examples_tells_what_it_has(tmp_path, image):
+    root = tree(tmp_path / "root", image, dict.fromkeys(CLASSES, 3))
+    copy(image, root / "cow" / "x.psd", root / "cow" / "y.psd")
+    with pytest.raises(ValueError, match=r"at least one file of .*Received: none in .*cow \(left out: .psd 2\)"):
+        load_examples(None, "train", data_dir=root)
+
+
+def test_sounds_among_images_and_images_among_sounds_are_left_out(tmp_path, image, capsys):
+    root = tree(tmp_path / "root", image, dict.fromkeys(CLASSES, 8))
+    for name in CLASSES:
+        copy(image, *(root / name / f"{i}.wav" for i in range(9)))
+    load_examples(None, "train", data_dir=root)
+    load_examples(None, "train", data_dir=root, stage="audio")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{root}: 16 files in 2 classes; 18 left out (.wav 18)",
+        f"{root}: 18 files in 2 classes; 16 left out (.png 16)",
+    ]
+
+
+def test_the_line_can_be_printed_anywhere(tmp_path, image, monkeypatch):
+    root = tree(tmp_path / "Bilder f\u00fcr \u732b", image, dict.fromkeys(CLASSES, 3))
+    copy(image, root / "cat" / "x.txt")
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", output)
+    load_examples(None, "train", data_dir=root)
+    output.flush()
+    assert output.buffer.getvalue().endswith(
+        b"Bilder f\\xfcr \\u732b: 6 files in 2 classes; 1 left out (.txt 1)\n".replace(b"\n", os.linesep.encode())
+    )
+
+
+def test_the_command_line_tells_what_is_left_out(tmp_path, image, capsys):
+    root = tree(tmp_path / "root", image, {f"{part}/{c}": 1 for part in ("Train", "Val") for c in CLASSES})
+    copy(image, root / "Train" / "cat" / "x.txt", root / "Val" / "dog" / "x.md")
+    main(["prepare", "all", str(tmp_path / "out"), "--data-dir", str(root), "--config", "lossless", "--no-cache"])
+    out = capsys.readouterr().out
+    assert f"{root}/Train: 2 files in 2 classes; 1 left out (.txt 1)\n" in out
+    assert f"{root}/Val: 2 files in 2 classes; 1 left out (.md 1)\n" in out
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are another matter here")
+def test_a_file_that_may_not_be_read_is_named_or_skipped(image):
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        os.chmod(folder, 0o755)
+        root = tree(Path(folder), image, {f"{part}/{c}": 2 for part in ("train", "test") for c in CLASSES})
+        closed = root / "train" / "cat" / "cat0.png"
+        closed.chmod(0)
+        options = {"data_dir": root, "output": "image", "image_size": 8, "batch_size": None, "cache": False}
+        with as_nobody():
+            with pytest.raises(Exception, match=f"Permission denied.*{closed}"):
+                list(sonikeras.dataset(**options))
+            with pytest.warns(UserWarning, match="1 of 4 files are left out"):
+                data = sonikeras.dataset(on_error="skip", **options)
+        assert data.skipped == [str(closed)] and len(data.file_paths) == 3
