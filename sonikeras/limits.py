@@ -6,6 +6,8 @@ variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it where sonikeras is im
 | limit | default | of what |
 |---|---|---|
 | `image_pixels` | 67,108,864 | pixels of an image file: 8192 x 8192 |
+| `image_side` | 1,048,576 | pixels of an image's longer side |
+| `image_bytes` | 536,870,912 | bytes of an image file |
 | `audio_samples` | 134,217,728 | sample frames that are decoded, or that they become: 50 min at 44.1 kHz |
 | `audio_channels` | 256 | channels of an audio file |
 | `audio_rate` | 1,000,000 | samples a second, of an audio file and of a config |
@@ -24,6 +26,8 @@ import os
 
 _LIMITS = {
     "image_pixels": 2**26,
+    "image_side": 2**20,
+    "image_bytes": 2**29,
     "audio_samples": 2**27,
     "audio_channels": 256,
     "audio_rate": 1_000_000,

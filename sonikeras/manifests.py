@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TextIO
 
 from sonikeras import records
 from sonikeras.files import check_no_link, explaining_full_disk, is_file_name, no_follow, parse_json, replacing
-from sonikeras.folders import SPLITS
+from sonikeras.sources import SPLITS
 
 JOURNAL = "journal"
 

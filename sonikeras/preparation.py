@@ -25,7 +25,6 @@ from sonikeras.config import SonificationConfig, as_config, check_choice, check_
 from sonikeras.datasets import sound_loader
 from sonikeras.engines import resolve_engine
 from sonikeras.files import check_no_link, claim, explaining_full_disk, folded, is_file_name, locked, write_bytes
-from sonikeras.folders import SPLITS
 from sonikeras.manifests import (
     JOURNAL,
     Journal,
@@ -42,7 +41,7 @@ from sonikeras.operations import check_tensorflow
 from sonikeras.pictures import colors
 from sonikeras.progress import Progress
 from sonikeras.sounds import decode_pcm16, encode_pcm16, from_pcm16
-from sonikeras.sources import Examples, Record, check_shard, load_examples, parts_of
+from sonikeras.sources import SPLITS, Examples, Record, check_shard, load_examples, parts_of
 
 FORMATS = ("files", "tfrecord")
 AUDIO_FORMATS = ("wav", "flac")

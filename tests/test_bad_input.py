@@ -35,7 +35,7 @@ def test_unreadable_image_is_named(tmp_path):
         sonikeras.read_image(tmp_path / "none.png")
 
 
-def test_image_beyond_opencvs_limit(tmp_path):
+def test_image_beyond_the_limit(tmp_path):
     import struct
     import zlib
 
@@ -45,7 +45,7 @@ def test_image_beyond_opencvs_limit(tmp_path):
     header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
     (tmp_path / "bomb.png").write_bytes(bomb)
-    with pytest.raises(ValueError, match=r"at most 2\^30 pixels. Received: .*bomb"):
+    with pytest.raises(ValueError, match=r"at most 67,108,864 pixels .*Received: .*bomb"):
         sonikeras.read_image(tmp_path / "bomb.png")
 
 
@@ -75,6 +75,8 @@ KINDS = {
 def test_kinds_of_images(tmp_path, photo, kind):
     gray = cv2.cvtColor(photo[:64, :96], cv2.COLOR_RGB2GRAY)
     expected = (gray > 127) * 255 if kind == "one-bit.png" else gray
+    if "alpha" in kind or "rgba" in kind:
+        expected = gray / 255 * (gray // 2)  # on black
     KINDS[kind](tmp_path / kind, gray)
     read = sonikeras.read_image(tmp_path / kind)
     assert read.shape == gray.shape and read.dtype == np.uint8
