@@ -144,10 +144,13 @@ def test_markdown_shows_texts_as_texts(text, marked):
 def test_markdown_of_code_and_addresses(blocks, tmp_path):
     code = to_markdown("Title", [Code("a ```` b\n\udcff")])
     assert code == "# Title\n\n`````sh\na ```` b\n\\udcff\n`````\n"
-    picture = Picture("a) b#\udcff", png(np.zeros((2, 2), "uint8")), "alt")
-    write_markdown(tmp_path / "my page.md", "Title", [picture])
-    assert "![alt](images/my%20page-a%29%20b%23%FF.png)" in (tmp_path / "my page.md").read_text(encoding="utf-8")
-    assert (tmp_path / "images" / "my page-a) b#\udcff.png").exists()
+    pictures = [Picture(name, png(np.zeros((2, 2), "uint8")), "alt") for name in ("a) b#\udcff", "/../../up")]
+    write_markdown(tmp_path / "my page.md", "Title", pictures)
+    assert {path.parent for path in tmp_path.rglob("*.png")} == {tmp_path / "images"}
+    assert "![alt](images/my%20page-a%29%20b%23_~a9d979e33a.png)" in (tmp_path / "my page.md").read_text(
+        encoding="utf-8"
+    )
+    assert (tmp_path / "images" / "my page-a) b#_~a9d979e33a.png").exists()
 
 
 def has_browser():
