@@ -248,8 +248,11 @@ _OTHER = 3  # rank of a name with words of its own
 
 def _part_named(name: str) -> str | None:
     """The part that a folder's name says, if it says one."""
-    said = {part for word in _words(name) for part, words in _PARTS.items() if word in words}
-    return said.pop() if len(said) == 1 else None
+    for written in (name, name.lower()):  # the latter for those whose capitals begin no word, such as `TRAINset`
+        said = {part for word in _words(written) for part, words in _PARTS.items() if word in words}
+        if said:
+            return said.pop() if len(said) == 1 else None
+    return None
 
 
 def _words(name: str) -> list[str]:

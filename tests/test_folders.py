@@ -13,7 +13,7 @@ import pytest
 
 import sonikeras
 from sonikeras.cli import main
-from sonikeras.sources import SPLITS, STAGES, load_examples
+from sonikeras.sources import SPLITS, STAGES, load_examples, parts_of
 
 
 def files(root, split, **arguments):
@@ -322,6 +322,7 @@ PAIRS = [
     ("Training Set", "Test Set"),
     ("trainset", "testset"),
     ("TrainingSet", "TestSet"),
+    ("TRAINset", "TESTset"),
     ("train_images", "test_images"),
     ("train-data", "test-data"),
     ("seg_train", "seg_test"),
@@ -443,6 +444,12 @@ def test_images_without_classes_beside_parts(tmp_path, image, capsys):
     root = tree(tmp_path / "second", image, {"train/cat": 3, "train/dog": 3, "val/cat": 1, "val/dog": 1, "test": 5})
     assert sizes(root, "train", "validation", "test") == [6, 2, 2]
     assert f'{root}/val: 2 files in 2 classes; 1 left out (folder "test" 1)' in capsys.readouterr().out
+    assert parts_of(root) == ("train", "test")
+    shutil.rmtree(root / "val")
+    assert sizes(root, "train") == [6] and parts_of(root) == ("train",)
+    with pytest.raises(ValueError, match="Each class must have examples in the part 'test'"):
+        load_examples(None, "test", data_dir=root)
+    capsys.readouterr()
     (root / "notes").mkdir()
     (root / "notes" / "read.txt").touch()
     shutil.rmtree(root / "test")
