@@ -172,7 +172,7 @@ def searches(options: argparse.Namespace) -> dict[str, tuple[str, dict[str, Any]
 def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """By name, functions from an image, or with `.of_magnitudes` from magnitudes, to audio."""
     import sonikeras
-    from sonikeras.engines import magnitudes_to_audio
+    from sonikeras.signal.engines import magnitudes_to_audio
 
     result: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     for name, (engine, changes) in searches(options).items():
@@ -210,7 +210,7 @@ def torch_griffin_lim(magnitudes: np.ndarray) -> np.ndarray:
 def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     limit_threads()
     import sonikeras
-    from sonikeras.magnitudes import image_to_magnitudes, magnitudes_to_image
+    from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
 
     lossless = sonikeras.SonificationConfig.preset("lossless")
     pictures = images(2 if options.smoke else 16)
@@ -269,8 +269,8 @@ def memory(name: str, options: argparse.Namespace) -> float:
     limit_threads()
     import librosa
 
-    from sonikeras import kernels, sonify  # noqa: F401
-    from sonikeras.magnitudes import image_to_magnitudes
+    from sonikeras import sonify  # noqa: F401
+    from sonikeras.signal.magnitudes import image_to_magnitudes
 
     image = images(1)[0]
     librosa.stft(np.zeros(4096, np.float32))
@@ -600,8 +600,8 @@ def accelerator(options: argparse.Namespace) -> dict[str, Any]:
 def librosa_search(options: argparse.Namespace) -> dict[str, float]:
     """Seconds of librosa for a sound of the study's search, and how near it comes."""
     import sonikeras
-    from sonikeras.engines import magnitudes_to_audio
-    from sonikeras.magnitudes import image_to_magnitudes
+    from sonikeras.signal.engines import magnitudes_to_audio
+    from sonikeras.signal.magnitudes import image_to_magnitudes
 
     config = sonikeras.SonificationConfig.preset("study")
     magnitudes = [image_to_magnitudes(image) for image in images(2 if options.smoke else 8)]
@@ -619,7 +619,7 @@ def device(path: str, options: argparse.Namespace) -> dict[str, Any]:
     import keras
 
     from sonikeras import layers, models
-    from sonikeras.magnitudes import image_to_magnitudes
+    from sonikeras.signal.magnitudes import image_to_magnitudes
 
     pictures = images(2 if options.smoke else 16)
     count = 4 if options.smoke else 256
@@ -816,7 +816,7 @@ def plot(results: dict[str, Any], path: Path) -> None:
         kind = name.split(",")[0]
         color = {"numba": "tab:blue", "tensorflow": "tab:orange", "librosa": "tab:red"}.get(kind, "tab:gray")
         axes.plot(x, y, "o", color=color)
-        offset = (5, 5) if number % 2 else (5, -13)  # neighbours one above, one below
+        offset = (5, 5) if number % 2 else (5, -13)  # neighbors one above, one below
         axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", color=color)
     axes.set_xlim(0.7, 4 * max(points)[0])  # room for the names
     axes.margins(y=0.1)

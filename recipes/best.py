@@ -8,7 +8,8 @@ Ready spectrogram pictures (--stage spectrogram) are taken as the study's: level
 amplitudes. --no-fine-tune trains the head alone, in a fraction of the time.
 """
 
-from sonikeras.experiments import FineTuning, Recipe, main
+from sonikeras.cli.recipes import main
+from sonikeras.training import FineTuning, Recipe
 
 RECIPE = Recipe(
     network="efficientnet_lite0",

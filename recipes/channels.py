@@ -20,18 +20,20 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from sonikeras import chain, channels, models, pages, plots, studies
+from sonikeras import channels, models
 from sonikeras.config import SonificationConfig, as_config, presets
-from sonikeras.errors import in_one_line
-from sonikeras.experiments import Recipe
-from sonikeras.files import locked, safe_names, write_bytes
-from sonikeras.findings import evenly, sounds
-from sonikeras.images import to_gray
-from sonikeras.pages import Block, Code, Heading, Picture, Table, Text
-from sonikeras.reports import Report
-from sonikeras.retention import Retention, interval_text, recognition_retention, signal_retention
-from sonikeras.sounds import from_pcm16
+from sonikeras.config._errors import in_one_line
+from sonikeras.config._files import locked, safe_names, write_bytes
+from sonikeras.evaluation import Report, plots, sweep as studies
+from sonikeras.evaluation.retention import Retention, interval_text, recognition_retention, signal_retention
+from sonikeras.reporting import pages
+from sonikeras.reporting.findings import evenly, sounds
+from sonikeras.reporting.pages import Block, Code, Heading, Picture, Table, Text
+from sonikeras.signal import chain
 from sonikeras.sources import Examples
+from sonikeras.sources.audio import from_pcm16
+from sonikeras.sources.images import to_gray
+from sonikeras.training import Recipe
 
 FIRST_SEED = 42
 SNR: tuple[int, ...] = (-10, 0, 10, 20, 30)
@@ -220,7 +222,7 @@ class Study:
         # A point counts when all of its seeds are there.
         reports = {name: runs for name, runs in found.items() if len(runs) == self._seeds}
         if IMAGE not in reports:
-            raise RuntimeError(f"The images themselves must be recognised first: see {self._directory / IMAGE}")
+            raise RuntimeError(f"The images themselves must be recognized first: see {self._directory / IMAGE}")
         names = reports[IMAGE][0].names
         full_names = dict(zip(file_names(self._test), self._test.full_names, strict=True))
         self._retention = {
@@ -274,11 +276,11 @@ class Study:
             "brackets are 95 % intervals over test images and, where there are several, seeds."
         )
         seen = self._retention[IMAGE]
-        bounds = f"The images themselves are recognised with an accuracy of {seen.seen_accuracy:.3f}. " + (
+        bounds = f"The images themselves are recognized with an accuracy of {seen.seen_accuracy:.3f}. " + (
             f"Retention of the undisturbed sounds: {interval(clean) if clean else 'missing'}."
         )
         return [
-            Text("What a network recognises of images that were sent as sounds, made by:"),
+            Text("What a network recognizes of images that were sent as sounds, made by:"),
             Code(self._command),
             Text(setting),
             Text(bounds),

@@ -3,7 +3,8 @@
 The spectrogram picture's shorter side is resized to 256 pixels and the middle 224 x 224 cut out.
 """
 
-from sonikeras.experiments import Recipe, main
+from sonikeras.cli.recipes import main
+from sonikeras.training import Recipe
 
 RECIPE = Recipe(
     network="efficientnet_b0",

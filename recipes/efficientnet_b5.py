@@ -3,7 +3,8 @@
 The spectrogram picture's shorter side is resized to 456 pixels and the middle 456 x 456 cut out.
 """
 
-from sonikeras.experiments import Recipe, main
+from sonikeras.cli.recipes import main
+from sonikeras.training import Recipe
 
 RECIPE = Recipe(
     network="efficientnet_b5",

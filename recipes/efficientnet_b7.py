@@ -3,7 +3,8 @@
 The spectrogram picture's shorter side is resized to 600 pixels and the middle 600 x 600 cut out.
 """
 
-from sonikeras.experiments import Recipe, main
+from sonikeras.cli.recipes import main
+from sonikeras.training import Recipe
 
 RECIPE = Recipe(
     network="efficientnet_b7",

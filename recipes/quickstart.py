@@ -4,7 +4,8 @@ EfficientNet-Lite0 with ImageNet weights, which come with the installation, sees
 animals' sounds. No network is needed.
 """
 
-from sonikeras.experiments import Recipe, main
+from sonikeras.cli.recipes import main
+from sonikeras.training import Recipe
 
 RECIPE = Recipe(network="efficientnet_lite0", data="c10", images_per_class=100)
 

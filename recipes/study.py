@@ -14,15 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sonikeras import models, pages, studies
+from sonikeras import models
 from sonikeras.config import presets
-from sonikeras.engines import engines
-from sonikeras.errors import in_one_line
-from sonikeras.experiments import Recipe
-from sonikeras.findings import IMAGE, Findings
-from sonikeras.galleries import galleries
-from sonikeras.pages import Text
-from sonikeras.study_page import tables
+from sonikeras.config._errors import in_one_line
+from sonikeras.evaluation import sweep as studies
+from sonikeras.reporting import pages
+from sonikeras.reporting.findings import IMAGE, Findings
+from sonikeras.reporting.galleries import galleries
+from sonikeras.reporting.pages import Text
+from sonikeras.reporting.study_page import tables
+from sonikeras.signal.engines import engines
+from sonikeras.training import Recipe
 
 DATA = ("c2", "c4", "c10", "c15")
 FIRST_SEED = 42
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 LEFT_OUT = (
     "Pictures are squeezed whole into the size of the network. The published study cut out their middle, 44 % of "
     "the time; what that costs is on the page about training. Networks whose weights are not at hand were not "
-    "measured, nor were colours: a sound carries brightness alone. The command also writes study.html, a page in "
+    "measured, nor were colors: a sound carries brightness alone. The command also writes study.html, a page in "
     "one file that has besides: the confusion matrices as tables, images with their sounds to play, their "
     "spectrograms and the images heard back, what the network looks at (Grad-CAM), and the images that are lost: "
     "right when seen, wrong when heard."

@@ -1,17 +1,22 @@
-"""Images as sounds, sounds as pictures: image classification by sonification, for Keras."""
+"""Images as sounds, sounds as pictures: image classification by sonification, for Keras.
 
-from sonikeras import channels, layers, models
-from sonikeras.augmentation import Augment
-from sonikeras.chain import desonify, picture, sonify, spectrogram
-from sonikeras.config import SonificationConfig, presets
-from sonikeras.datasets import dataset
-from sonikeras.engines import engines
-from sonikeras.evaluation import evaluate
-from sonikeras.images import read_image
-from sonikeras.preparation import prepare
-from sonikeras.reports import Report
-from sonikeras.sounds import read_audio, write_audio
-from sonikeras.sources import class_names, data_sets, near_duplicates
+Names are imported when they are first used, so `import sonikeras` needs neither Keras nor TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sonikeras.config import _imports
+
+if TYPE_CHECKING:
+    from sonikeras import layers, models, transmission as channels
+    from sonikeras.config import SonificationConfig, limits, presets
+    from sonikeras.datasets import Augment, dataset
+    from sonikeras.evaluation import Report, evaluate, plots
+    from sonikeras.preparation import prepare
+    from sonikeras.signal.chain import desonify, picture, sonify, spectrogram
+    from sonikeras.signal.engines import engines
+    from sonikeras.sources import class_names, data_sets, near_duplicates, read_audio, read_image, write_audio
 
 __version__ = "0.1.0"
 
@@ -27,9 +32,11 @@ __all__ = [
     "engines",
     "evaluate",
     "layers",
+    "limits",
     "models",
     "near_duplicates",
     "picture",
+    "plots",
     "prepare",
     "presets",
     "read_audio",
@@ -38,3 +45,46 @@ __all__ = [
     "spectrogram",
     "write_audio",
 ]
+
+# Where each public name is: a module and the name in it, or a module alone.
+_HOMES = {
+    "Augment": "datasets:Augment",
+    "Report": "evaluation:Report",
+    "SonificationConfig": "config:SonificationConfig",
+    "channels": "transmission",
+    "class_names": "sources:class_names",
+    "data_sets": "sources:data_sets",
+    "dataset": "datasets:dataset",
+    "desonify": "signal.chain:desonify",
+    "engines": "signal.engines:engines",
+    "evaluate": "evaluation:evaluate",
+    "layers": "layers",
+    "limits": "config.limits",
+    "models": "models",
+    "near_duplicates": "sources:near_duplicates",
+    "picture": "signal.chain:picture",
+    "plots": "evaluation.plots",
+    "prepare": "preparation:prepare",
+    "presets": "config:presets",
+    "read_audio": "sources:read_audio",
+    "read_image": "sources:read_image",
+    "sonify": "signal.chain:sonify",
+    "spectrogram": "signal.chain:spectrogram",
+    "write_audio": "sources:write_audio",
+}
+
+_imports.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        message = _imports.moved(f"sonikeras.{name}") or f"module 'sonikeras' has no attribute {name!r}"
+        raise AttributeError(message, name=name)
+    module, _, attribute = _HOMES[name].partition(":")
+    found = importlib.import_module(f"sonikeras.{module}")
+    value = globals()[name] = getattr(found, attribute) if attribute else found
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

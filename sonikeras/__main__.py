@@ -1,5 +1,5 @@
 """`python -m sonikeras` is `sonikeras`."""
 
-from sonikeras.cli import main
+from sonikeras.cli.main import main
 
 main()

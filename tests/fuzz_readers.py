@@ -128,7 +128,7 @@ def _weights(make: str) -> Reader:
         return [t.zipped(t.members()), t.zipped(t.members(**{"data.pkl": wide}))]
 
     def read(path: Path) -> Any:
-        from sonikeras import weights
+        from sonikeras.models import weights
 
         result = weights.read_state_dict(path)
         assert all(isinstance(name, str) and value.dtype.kind in "fiu" for name, value in result.items())
@@ -144,13 +144,13 @@ def _cifar() -> Reader:
     def seeds(folder: Path) -> list[bytes]:
         import test_sources as t
 
-        from sonikeras.cifar import ARCHIVES
+        from sonikeras.sources._cifar import ARCHIVES
 
         t._write_batch(folder / "batch", ARCHIVES["cifar10"].classes[:2], b"labels")
         return [(folder / "batch").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.cifar import ARCHIVES, _read_batch
+        from sonikeras.sources._cifar import ARCHIVES, _read_batch
 
         labels, names, images = _read_batch(path, ARCHIVES["cifar10"])
         assert len(labels) == len(names) == len(images) and images.shape[1:] == (32, 32, 3)
@@ -197,7 +197,7 @@ def _records(torn: bool) -> Reader:
         return [fuzzing.tfrecord_file(payloads)]
 
     def read(path: Path) -> Any:
-        from sonikeras import records
+        from sonikeras.sources import records
 
         entries = list(records.index([path], torn=torn))
         for entry in entries:
@@ -212,7 +212,7 @@ def _scan() -> Reader:
         return [fuzzing.tfrecord_file([_serialized({"image": bytes(40), "label": i}) for i in range(4)])]
 
     def read(path: Path) -> Any:
-        from sonikeras.tfrecords import scan
+        from sonikeras.sources._tfrecords import scan
 
         return [len(values) for values in scan(path, ["image", "label"])]
 
@@ -223,7 +223,7 @@ def _scan() -> Reader:
 
 
 def _rows() -> list[Any]:
-    from sonikeras.manifests import Row
+    from sonikeras.preparation._manifests import Row
 
     digest = "0" * 64
     return [
@@ -234,7 +234,7 @@ def _rows() -> list[Any]:
 
 def _manifest() -> Reader:
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.manifests import writing_manifest
+        from sonikeras.preparation._manifests import writing_manifest
 
         with writing_manifest(folder / "manifest.csv", folder) as writer:
             for row in _rows():
@@ -242,7 +242,7 @@ def _manifest() -> Reader:
         return [(folder / "manifest.csv").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.manifests import COLUMNS, Row, read_manifest
+        from sonikeras.preparation._manifests import COLUMNS, Row, read_manifest
 
         rows = list(read_manifest(path))
         assert all(isinstance(row, Row) and (row in _rows() or "checksum" not in COLUMNS) for row in rows)
@@ -253,7 +253,7 @@ def _manifest() -> Reader:
 
 def _journal() -> Reader:
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.manifests import Journal
+        from sonikeras.preparation._manifests import Journal
 
         (folder / ".prepare").mkdir()
         journal = Journal(folder / ".prepare", ())
@@ -263,7 +263,7 @@ def _journal() -> Reader:
         return [(folder / ".prepare" / "journal").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.manifests import COLUMNS, Journal, Row, known_rows
+        from sonikeras.preparation._manifests import COLUMNS, Journal, Row, known_rows
 
         rows = list(known_rows(path.parent.parent, None))
         assert all(isinstance(row, Row) and (row in _rows() or "checksum" not in COLUMNS) for row in rows)
@@ -280,13 +280,13 @@ def _noted(file: str) -> Reader:
     plan = {"classes": ["a", "b"], "config": {"sample_rate": 22050, "reference": "max"}, "seed": 0}
 
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.files import claim
+        from sonikeras.config._files import claim
 
         claim(folder / file, plan, {"class_names": ["a", "b"]})
         return [(folder / file).read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.files import claim
+        from sonikeras.config._files import claim
 
         claim(path, plan)
         return "the same"
@@ -296,7 +296,7 @@ def _noted(file: str) -> Reader:
 
 def _class_names() -> Reader:
     def read(path: Path) -> Any:
-        from sonikeras.records import class_names
+        from sonikeras.sources.records import class_names
 
         names = class_names(path.parent)
         assert isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -309,13 +309,13 @@ def _cache() -> Reader:
     sound = np.arange(500, dtype=np.int16)
 
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.cache import SoundCache
+        from sonikeras.datasets.cache import SoundCache
 
         SoundCache(folder).put("abcdef", sound)
         return [(folder / "ab" / "abcdef").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.cache import SoundCache
+        from sonikeras.datasets.cache import SoundCache
 
         found = SoundCache(path.parent.parent).get("abcdef")
         assert found is None or np.array_equal(found, sound)
@@ -329,7 +329,7 @@ def _cache() -> Reader:
 
 def _report(file: str) -> Reader:
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.reports import Report
+        from sonikeras.evaluation import Report
 
         names = ("ant", 'b"e,e', "cat\u00e9")
         probabilities = RNG.dirichlet(np.ones(3), 12).astype(np.float32)
@@ -348,7 +348,7 @@ def _report(file: str) -> Reader:
         return [(folder / file).read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.reports import Report
+        from sonikeras.evaluation import Report
 
         report = Report.load(path.parent)
         assert len(report.labels) == len(report.predictions) == len(report.probabilities)
@@ -359,12 +359,12 @@ def _report(file: str) -> Reader:
 
 def _run() -> Reader:
     def seeds(folder: Path) -> list[bytes]:
-        import sonikeras.findings  # noqa: F401
+        import sonikeras.reporting.findings  # noqa: F401
 
         return [json.dumps({"network": "x", "data": {"train": "0" * 64}, "seed": 0}, indent=2).encode()]
 
     def read(path: Path) -> Any:
-        from sonikeras.findings import Findings
+        from sonikeras.reporting.findings import Findings
 
         run = SimpleNamespace(cell=SimpleNamespace(name=path.parent.name))
         noted = Findings.noted(SimpleNamespace(directory=path.parent.parent), run)  # type: ignore[arg-type]
@@ -400,7 +400,7 @@ def _checkpoint(file: str) -> Reader:
         return [(folder / file).read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.training import _Checkpoint
+        from sonikeras.training._checkpoints import _Checkpoint
 
         variables = [_Variable((3, 4)), _Variable((4,)), _Variable(())]
         model = SimpleNamespace(variables=variables[:2], optimizer=SimpleNamespace(variables=variables[2:]))

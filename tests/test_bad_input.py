@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 import sonikeras
-from sonikeras.engines import magnitudes_to_audio
-from sonikeras.magnitudes import image_to_magnitudes
+from sonikeras.signal.engines import magnitudes_to_audio
+from sonikeras.signal.magnitudes import image_to_magnitudes
 
 STUDY = sonikeras.SonificationConfig.preset("study")
 

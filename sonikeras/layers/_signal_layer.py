@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from sonikeras.operations import check_real
+from sonikeras.signal._backend import check_real
 
 
 class SignalLayer(keras.layers.Layer):
@@ -27,7 +27,7 @@ class SignalLayer(keras.layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def quantized_call(self, *args: Any, **kwargs: Any) -> Any:
-        return self.call(*args, **kwargs)  # there are no weights to quantise
+        return self.call(*args, **kwargs)  # there are no weights to quantize
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {name: getattr(self, name) for name in self.ARGUMENTS}

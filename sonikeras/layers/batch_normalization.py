@@ -1,4 +1,4 @@
-"""Batch normalisation with PyTorch's rules."""
+"""Batch normalization with PyTorch's rules."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras.config import plain
-from sonikeras.operations import check_real
+from sonikeras.config._checks import plain
+from sonikeras.signal._backend import check_real
 
 
 @keras.saving.register_keras_serializable("sonikeras")
 class TorchBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalisation that trains as `torch.nn.BatchNorm2d` does.
+    """Batch normalization that trains as `torch.nn.BatchNorm2d` does.
 
     It differs from `keras.layers.BatchNormalization` in two rules. `trainable=False` freezes `gamma` and `beta` only:
-    with `training=True` a frozen layer still normalises with the batch's statistics and still updates its moving
+    with `training=True` a frozen layer still normalizes with the batch's statistics and still updates its moving
     averages, as a PyTorch module in `train()` mode does whatever its parameters' `requires_grad`. And the moving
     variance is that of the unbiased variance, `n / (n - 1)` times that of the batch's `n` values a channel.
 

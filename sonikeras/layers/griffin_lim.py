@@ -7,15 +7,24 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras.config import INITIAL_PHASES, WINDOWS, check_choice, check_integer, plain
-from sonikeras.griffin_lim import check_algorithm, check_inversion, griffin_lim, random_phase, structured_phase
+from sonikeras.config import INITIAL_PHASES, WINDOWS
+from sonikeras.config._checks import check_choice, check_integer, plain
 from sonikeras.layers._signal_layer import SignalLayer
-from sonikeras.operations import check_real
+from sonikeras.signal._backend import check_real
+from sonikeras.signal.phase_retrieval import (
+    check_algorithm,
+    check_inversion,
+    griffin_lim,
+    random_phase,
+    structured_phase,
+)
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class GriffinLim(SignalLayer):
-    """Finds audio whose short-time Fourier transform has given magnitudes. See `sonikeras.griffin_lim.griffin_lim`.
+    """Finds audio whose short-time Fourier transform has given magnitudes.
+
+    See `sonikeras.signal.phase_retrieval.griffin_lim`.
 
     From the same initial phase it is `librosa.griffinlim`. It has no weights, gradients go through it, and it computes
     in float32 under mixed precision. The random phase is decided by `seed` alone, and is the same for all examples:

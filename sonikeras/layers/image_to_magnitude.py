@@ -8,10 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, check_choice, check_integer, check_number
+from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES
+from sonikeras.config._checks import check_choice, check_integer, check_number
 from sonikeras.layers._signal_layer import SignalLayer
-from sonikeras.magnitudes import pixels_to_magnitudes
-from sonikeras.operations import constant
+from sonikeras.signal._backend import constant
+from sonikeras.signal.magnitudes import pixels_to_magnitudes
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, green and blue
 
@@ -20,7 +21,8 @@ _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, 
 class ImageToMagnitude(SignalLayer):
     """Reads images as the magnitudes of spectrograms: rows are frequencies, columns moments, brightness is strength.
 
-    What `sonikeras.magnitudes.image_to_magnitudes` does, with a gradient and without rounding gray values and resized
+    What `sonikeras.signal.magnitudes.image_to_magnitudes` does, with a gradient and without rounding gray values and
+    resized
     pixels to 8 bits, which makes a difference of one or two levels of 255.
 
     Args:

@@ -7,13 +7,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras import mdct
 from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.signal import mdct
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class MDCT(SignalLayer):
-    """Modified discrete cosine transform of raw audio: orthonormal, with the sine window. See `sonikeras.mdct.mdct`.
+    """Modified discrete cosine transform of raw audio: orthonormal, with the sine window.
+
+    See `sonikeras.signal.mdct.mdct`.
 
     `InverseMDCT` gives the audio back, but for the first and the last `frame_step` samples: one frame covers them where
     two are needed. Pad the audio by a step on either side where all of it must come back, and what is missing to a
@@ -69,7 +71,9 @@ class MDCT(SignalLayer):
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class InverseMDCT(SignalLayer):
-    """The sound of MDCT coefficients, whatever they are: the inverse of `MDCT`. See `sonikeras.mdct.inverse_mdct`.
+    """The sound of MDCT coefficients, whatever they are: the inverse of `MDCT`.
+
+    See `sonikeras.signal.mdct.inverse_mdct`.
 
     Of audio that went through `MDCT` the first and the last step do not come back, unless it was padded: see there.
 

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras import chain
-from sonikeras.config import SonificationConfig, as_config, check_choice, check_integer, plain
+from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config._checks import check_choice, check_integer, plain
 from sonikeras.layers._signal_layer import SignalLayer
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
-from sonikeras.pictures import INTERPOLATIONS, colors, crop_box
+from sonikeras.signal import chain
+from sonikeras.signal.pictures import INTERPOLATIONS, colors, crop_box
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")

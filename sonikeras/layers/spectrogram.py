@@ -8,10 +8,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from sonikeras import spectrograms
-from sonikeras.config import WINDOWS, check_choice, check_frame, check_integer, check_number, plain
+from sonikeras.config import WINDOWS
+from sonikeras.config._checks import check_choice, check_frame, check_integer, check_number, plain
 from sonikeras.layers._signal_layer import SignalLayer
-from sonikeras.operations import constant
+from sonikeras.signal import spectrograms
+from sonikeras.signal._backend import constant
 
 SCALES = ("db", "amplitude", "power")
 MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
@@ -23,7 +24,7 @@ _C1 = 32.703
 class Spectrogram(SignalLayer):
     """Spectrogram of raw audio, equal to librosa's, in place of `keras.layers.STFTSpectrogram`.
 
-    By default it is `20 * log10(|STFT|)` with frames centred as librosa centres them (zeros beyond the ends), a
+    By default it is `20 * log10(|STFT|)` with frames centered as librosa centers them (zeros beyond the ends), a
     periodic window, and levels relative to the loudest bin of each example, whatever else is in the batch. It is a fast
     Fourier transform, on TensorFlow `tf.signal.stft`. Windows and bands are constants: the layer has no weights. It
     computes in float32, under mixed precision too, and with `dtype="float64"` in double precision.
@@ -35,7 +36,7 @@ class Spectrogram(SignalLayer):
         window: A window that `scipy.signal.get_window` knows: its name, such as `"hann"`, `"hamming"` or
             `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`; or `None`, all ones.
             Defaults to `"hann"`.
-        center: Boolean, whether frames are centred at their time, with zeros beyond the ends. Defaults to `True`.
+        center: Boolean, whether frames are centered at their time, with zeros beyond the ends. Defaults to `True`.
         scale: `"db"`, `"amplitude"` (magnitude) or `"power"` (squared). Defaults to `"db"`.
         reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is. Defaults to `"max"`.
         top_db: Float, range in dB below the example's loudest bin, or `None`. Defaults to 80.
@@ -71,7 +72,7 @@ class Spectrogram(SignalLayer):
     Output shape:
         `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`, and with
         `expand_dims=False` `[batch, frames, channels * bins]` or `[batch, channels * bins, frames]`. `bins` is
-        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands. Centred, `frames` is
+        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands. Centered, `frames` is
         `1 + samples // frame_step` of an even transform. In half precision what is beyond its largest number, 65504 of
         float16, is that number: powers of loud sounds are.
 
@@ -82,7 +83,7 @@ class Spectrogram(SignalLayer):
     References:
         The [short-time Fourier transform](https://librosa.org/doc/latest/generated/librosa.stft.html) of librosa,
         [`keras.layers.STFTSpectrogram`](https://keras.io/api/layers/preprocessing_layers/audio_preprocessing/), and the
-        bands of `sonikeras.spectrograms.filter_bank`.
+        bands of `sonikeras.signal.spectrograms.filter_bank`.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -253,7 +254,7 @@ class Spectrogram(SignalLayer):
         if frames < 1 or samples < 1:
             raise ValueError(
                 f"The input of `Spectrogram` must have at least one frame of {needed} samples, or one sample where "
-                f"frames are centred or padding='same'. Received: {samples} samples"
+                f"frames are centered or padding='same'. Received: {samples} samples"
             )
         return frames
 

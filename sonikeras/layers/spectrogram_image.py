@@ -7,14 +7,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras import pictures
-from sonikeras.config import DRAWINGS, PICTURE_SCALES, check_choice, check_number, plain
+from sonikeras.config import DRAWINGS, PICTURE_SCALES
+from sonikeras.config._checks import check_choice, check_number, plain
 from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.signal import pictures
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class SpectrogramImage(SignalLayer):
-    """Draws spectrograms as colour pictures, low frequencies below, ready for a network that takes 0..255.
+    """Draws spectrograms as color pictures, low frequencies below, ready for a network that takes 0..255.
 
     At `image_size=(600, 1200)` and with the other defaults the picture is that of `librosa.display.specshow` with a
     linear frequency axis, without axes and margins.
@@ -22,12 +23,12 @@ class SpectrogramImage(SignalLayer):
     Args:
         image_size: Integer or `(height, width)`, the picture's size in pixels.
         colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
-        scale: `"db"` or `"amplitude"`: what the colours are proportional to. Defaults to `"db"`.
-        drawing: `"specshow"` (the nearest cell, colours stretched over each example's own range) or `"resize"`
+        scale: `"db"` or `"amplitude"`: what the colors are proportional to. Defaults to `"db"`.
+        drawing: `"specshow"` (the nearest cell, colors stretched over each example's own range) or `"resize"`
             (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
-        top_db: Float, level below 0 dB of the lowest colour with `drawing="resize"`; with `"specshow"` each example's
+        top_db: Float, level below 0 dB of the lowest color with `drawing="resize"`; with `"specshow"` each example's
             own range counts. An example with no level but 0 dB, as `Spectrogram` gives it of silence, has the lowest
-            colour. Defaults to 80.
+            color. Defaults to 80.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:

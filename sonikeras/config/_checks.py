@@ -1,0 +1,103 @@
+"""Checks of arguments: the rule, the allowed values, and what was received."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+
+def plain(value: Any) -> Any:
+    """A NumPy scalar as Python's own, which files can hold, in tuples and lists too; anything else as it is."""
+    if isinstance(value, tuple | list):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
+    """Raises a `ValueError` that names the allowed values, unless `value` is one of them. Returns it, plain."""
+    value = plain(value)
+    if isinstance(value, np.ndarray) or value not in list(allowed):
+        raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={shown(value)}")
+    return value
+
+
+def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> None:
+    """Raises a `ValueError` unless a frame is at least as long as a step, and a transform as long as a frame."""
+    check_integer("frame_length", frame_length, minimum=1)
+    check_integer("frame_step", frame_step, minimum=1)
+    if fft_length is not None:
+        check_integer("fft_length", fft_length, minimum=1)
+    if not frame_step <= frame_length <= (fft_length or frame_length):
+        raise ValueError(
+            "1 <= `frame_step` <= `frame_length` <= `fft_length` must hold. "
+            f"Received: frame_step={frame_step}, frame_length={frame_length}, fft_length={fft_length}"
+        )
+
+
+def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
+    """Raises a `ValueError` where windows that follow each other leave moments that no frame determines."""
+    if 2 * frame_step <= frame_length:  # up to half a window all of them overlap well
+        return
+    from scipy.signal import get_window
+
+    squares = np.zeros(-(-frame_length // frame_step) * frame_step)
+    squares[:frame_length] = get_window(window, frame_length) ** 2
+    overlapped = squares.reshape(-1, frame_step).sum(axis=0)
+    if overlapped.min() < 0.01 * overlapped.max():
+        raise ValueError(
+            "`frame_step` must be small enough for the windows to overlap, or no sound can be made. "
+            f"Received: frame_step={frame_step}, frame_length={frame_length}, window={window!r}"
+        )
+
+
+def check_integer(name: str, value: Any, *, minimum: int) -> int:
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={shown(value)}")
+    return value
+
+
+def check_number(name: str, value: Any, rule: str, holds: Any) -> Any:
+    value = plain(value)
+    # An integer may be too large for a float, and NaN is below nothing.
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    if not number or not holds(value):
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
+    return value
+
+
+def shown(value: Any, longest: int = 200) -> str:
+    """A value as an error shows it: what is too long, or cannot be written, is cut."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested as deeply
+        return f"a value of type {type(value).__name__} that is too large to show"
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+
+
+def check_audio(audio: Any) -> np.ndarray:
+    """An array of mono samples as float32.
+
+    Raises:
+        ValueError: Another rank or type, no sample, NaN or infinity.
+    """
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
+        raise ValueError(
+            f"`audio` must be a float array of shape [samples] with at least 1 sample, mono, in -1..1. "
+            f"Received: shape={audio.shape}, dtype={audio.dtype}"
+        )
+    if not np.isfinite(audio).all():
+        raise ValueError("`audio` must be finite. Received: samples that are NaN or infinite")
+    return audio.astype(np.float32)
+
+
+def check_peak(audio: np.ndarray) -> np.ndarray:
+    """The same audio, or a `ValueError` where it goes beyond -1..1 by a step of 16-bit PCM, which would clip it."""
+    peak = float(np.abs(audio).max())
+    if peak > 1 + 1 / 32768:
+        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.6g}")
+    return audio

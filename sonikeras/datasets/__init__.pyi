@@ -1,0 +1,2 @@
+from ._pipeline import dataset as dataset
+from .augmentation import Augment as Augment

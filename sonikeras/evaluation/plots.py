@@ -1,0 +1,418 @@
+"""The figures of a report, and of one image on its way through sound.
+
+They are drawn without pyplot, hence without a display and without global state: any thread may draw.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonikeras.config import _files as files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_TRAIN, _VALIDATION = "#1f5fa8", "#e07b00"
+
+
+# Okabe and Ito's colors, which color-blind people tell apart too, less the yellow that is too light for lines.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
+
+
+_MARKERS = "osD^vPX*"
+
+
+_HEAT = "#00b4ff"  # which neither grays nor the colormaps of spectrograms have
+
+
+_NEAREST_TICKS = 0.05  # share of the axis
+
+
+_LONGEST_NAME = 26  # characters; longer ones are shortened, so that the matrix keeps its room
+
+
+_FULL_SIZE_CLASSES = 25  # up to so many classes fit a 10 x 8 inch matrix; beyond, the figure grows
+
+
+def curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
+    """Draws loss and accuracy over the epochs, training and validation, side by side on 15 x 7 inches.
+
+    Args:
+        history: Values per epoch, as `keras.callbacks.History.history`: of `loss`, `val_loss`, `accuracy` and
+            `val_accuracy` those that exist. Validation that ran every k-th epoch is drawn at those epochs.
+        path: Image file to write, atomically; its suffix is the format.
+
+    Raises:
+        ValueError: If matplotlib does not know the format.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "curves.png")
+    >>> curves({"loss": [2.1, 1.4], "val_loss": [2.0, 1.6], "accuracy": [0.3, 0.6]}, path)
+    >>> os.path.exists(path)
+    True
+    """
+    figure = _figure(15, 7)
+    for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        _draw_curves(axes, key, history)
+    _save(figure, path)
+
+
+def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = max(len(history.get(key, ())), len(history.get(f"val_{key}", ())))
+    for name, label, color in ((key, "training", _TRAIN), (f"val_{key}", "validation", _VALIDATION)):
+        values = history.get(name, ())
+        if len(values):
+            step = epochs // len(values)
+            # Markers: a line of one point would be invisible.
+            axes.plot(step * np.arange(1, len(values) + 1), values, "o-", color=color, label=label, lw=2, ms=5)
+    axes.set_title(key.capitalize(), fontsize=16)
+    axes.set_xlabel("epoch", fontsize=13)
+    axes.set_ylabel("cross-entropy" if key == "loss" else "share of examples", fontsize=13)
+    axes.tick_params(labelsize=11)
+    axes.set_xlim(0.5, max(epochs, 1) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    if epochs:
+        axes.legend(fontsize=13, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", fontsize=13, color="gray")
+
+
+def confusion(
+    matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str], *, rates: bool = False
+) -> None:
+    """Draws a confusion matrix as a heat map in blues with the counts in it, on 10 x 8 inches.
+
+    Names may be in any script for which a font is installed; a name without one is drawn as `class` and its index.
+
+    Args:
+        matrix: Counts of shape `[classes, classes]`: true classes are rows, predicted classes are columns.
+        class_names: Name of each class, drawn as they are (no `$` formulas), long ones shortened in the middle.
+        path: Image file to write, atomically; its suffix is the format.
+        rates: Boolean, whether `matrix` holds shares of the true class, `Report.confusion_rates`, and not counts. They
+            are drawn in per cent. Defaults to `False`.
+
+    Raises:
+        ValueError: If the matrix is not square with one row a class name.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "confusion.png")
+    >>> confusion(np.array([[5, 1], [2, 4]]), ["cat", "dog"], path)
+    >>> os.path.exists(path)
+    True
+    """
+    matrix = np.rint(100 * np.asarray(matrix)).astype(int) if rates else np.asarray(matrix)
+    classes = len(class_names)
+    if matrix.shape != (classes, classes):
+        raise ValueError(
+            f"Argument `matrix` must have shape ({classes}, {classes}), one row and column a class name. "
+            f"Received: matrix of shape {matrix.shape}"
+        )
+    scale = max(1.0, classes / _FULL_SIZE_CLASSES)
+    figure = _figure(10 * scale, 8 * scale)
+    axes = figure.add_subplot()
+    highest = 100 if rates else max(1, matrix.max())
+    heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
+    unit = "% of the true class's examples" if rates else "examples"
+    figure.colorbar(heat, ax=axes, pad=0.02).set_label(unit, fontsize=12)
+
+    digits = len(str(matrix.max()))
+    count_size = float(np.clip(min(190, 675 / digits) * scale / classes, 5, 24))
+    for (row, column), count in np.ndenumerate(matrix):
+        color = "white" if 2 * count > highest else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=count_size)
+
+    names, families = _drawable(class_names)
+    name_size = float(np.clip(200 * scale / classes, 8, 14))
+    style: dict[str, Any] = {"fontsize": name_size, "fontfamily": families, "parse_math": False}
+    axes.set_yticks(range(classes), names, **style)
+    short = max(map(len, names)) * name_size * classes < 600 * scale
+    turned: dict[str, Any] = {} if short else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(classes), names, **style, **turned)
+    axes.set_ylabel("true class", fontsize=14)
+    axes.set_xlabel("predicted class", fontsize=14)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    _save(figure, path)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float, float, float]]],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool = False,
+) -> None:
+    """Draws series of points with error bars, joined by lines, on 9 x 6 inches.
+
+    Args:
+        series: For each name its points `(x, value, low, high)`, where `low` to `high` is the error bar. A point whose
+            value is NaN is left out, and a bar of which an end is NaN or infinite. Names are drawn as they are.
+        path: Image file to write, atomically; its suffix is the format.
+        title: Text above the plot.
+        x_label: Text below it, with its unit.
+        y_label: Text beside it, with its unit.
+        log_x: Boolean, whether the x axis is logarithmic. Defaults to `False`.
+
+    Raises:
+        ValueError: If a point is not four numbers.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "lines.png")
+    >>> lines({"matched": [(2, 0.9, 0.8, 0.95), (10, 0.7, 0.65, 0.75)]}, path, title="Accuracy",
+    ...       x_label="classes", y_label="accuracy")
+    >>> os.path.exists(path)
+    True
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = _figure(9, 6)
+    axes = figure.add_subplot()
+    if log_x:
+        axes.set_xscale("log")
+    names, families = _drawable(list(series), longest=40)
+    places: set[float] = set()
+    for i, (name, points) in enumerate(zip(names, series.values(), strict=True)):
+        array = np.array(sorted(points), dtype=float).reshape(-1, 4)
+        x, value, low, high = array[~np.isnan(array[:, 1])].T
+        barred = np.isfinite(low) & np.isfinite(high)
+        places |= set(x.tolist())
+        color = _COLORS[i % len(_COLORS)]
+        drawn: list[Any] = [
+            *axes.plot(x, value, marker=_MARKERS[i % len(_MARKERS)], label=name, color=color, lw=1.8, ms=6),
+            *axes.plot(np.tile(x[barred], 2), np.r_[low[barred], high[barred]], "_", color=color, ms=8, mew=1.5),
+            axes.vlines(x[barred], low[barred], high[barred], color=color, lw=1.5),
+        ]
+        # Bars of different series at one x stand beside each other, by some hundredths of an inch.
+        aside = ScaledTranslation((i - (len(names) - 1) / 2) * 0.06, 0, figure.dpi_scale_trans)
+        for artist in drawn:
+            artist.set_transform(axes.transData + aside)
+    ticks = np.array(sorted(places))
+    gaps = np.diff(np.log(ticks) if log_x else ticks)
+    if len(ticks) and (gaps >= _NEAREST_TICKS * gaps.sum()).all():  # each point's place has room for its number
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    axes.set_title(title, fontsize=15, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=13, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=13, parse_math=False)
+    axes.tick_params(labelsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    if names:
+        legend = axes.legend(fontsize=12, frameon=False)
+        for text in legend.get_texts():
+            text.set_fontfamily(families)
+            text.set_parse_math(False)
+    _save(figure, path)
+
+
+def sample(
+    image: np.ndarray,
+    audio: np.ndarray,
+    sample_rate: float,
+    picture: np.ndarray,
+    heard: np.ndarray,
+    path: str | os.PathLike[str],
+    title: str | None = None,
+) -> None:
+    """Draws one image's way through sound in a row: image, waveform, spectrogram picture, the image heard back.
+
+    Args:
+        image: uint8 array of shape `[height, width]` or `[height, width, 3]`.
+        audio: The sound, float array of shape `[samples]`, one or more.
+        sample_rate: Samples a second, in hertz.
+        picture: The sound's spectrogram, uint8 array of shape `[height, width, 3]`: the first row is half the sample
+            rate, the last row 0 Hz, the columns go over the whole duration.
+        heard: uint8 array of shape `[height, width]`, of any size; drawn in the proportions of `image`.
+        path: Image file to write, atomically; its suffix is the format.
+        title: Text above the row. Defaults to `None`.
+
+    Raises:
+        ValueError: If `audio` is not one channel of one or more samples.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "sample.png")
+    >>> gray = np.arange(64, dtype="uint8").reshape(8, 8)
+    >>> tone = np.sin(np.arange(800) / 5).astype("float32")
+    >>> sample(gray, tone, 8000, np.stack([gray] * 3, -1), gray, path, title="A gradient")
+    >>> os.path.exists(path)
+    True
+    """
+    audio = np.asarray(audio)
+    if audio.ndim != 1 or audio.size == 0:
+        raise ValueError(
+            f"Argument `audio` must have shape (samples,), with one sample or more. Received: shape {audio.shape}"
+        )
+    proportion = image.shape[0] / image.shape[1]
+    duration = audio.size / sample_rate
+    figure = _figure(16, 4)
+    # In inches: the two images get, within reason, the width at which they are as high as the plots, which share the
+    # rest, less what their labels need.
+    image_width = float(np.clip(3.2 / proportion, 2, 4))
+    plot_width = (16 - 1.8 - 2 * image_width) / 2
+    panels = figure.subplots(1, 4, width_ratios=[image_width, plot_width, plot_width, image_width])
+    for axes, name in zip(panels, ("image", "sound", "spectrogram", "image heard back"), strict=True):
+        axes.set_title(name, fontsize=13)
+
+    _draw_image(panels[0], image, proportion)
+    _draw_waveform(panels[1], audio, duration)
+    panels[2].imshow(picture, extent=(0, duration, 0, sample_rate / 2000), aspect="auto", interpolation="antialiased")
+    panels[2].set_xlabel("time (s)")
+    panels[2].set_ylabel("frequency (kHz)")
+    _draw_image(panels[3], heard, proportion)
+    if title is not None:
+        (text,), families = _drawable([title], longest=120)
+        figure.suptitle(text, fontsize=16, fontfamily=families, parse_math=False)
+    _save(figure, path)
+
+
+def attention(
+    image: np.ndarray,
+    image_heat: np.ndarray,
+    picture: np.ndarray,
+    picture_heat: np.ndarray,
+    extent: tuple[float, float, float, float],
+    path: str | os.PathLike[str],
+    title: str | None = None,
+) -> None:
+    """Draws what a classifier looks at, on the image and on the spectrogram of its sound, side by side.
+
+    The more a place counts, the bluer it is; the contour holds what counts at least half as much as the most.
+
+    Args:
+        image: uint8 array of shape `[height, width]` or `[height, width, 3]`.
+        image_heat: Array of shape `[height, width]` in 0..1, as from `sonikeras.models.saliency.uncropped`.
+        picture: The sound's spectrogram, uint8 array of shape `[height, width, 3]`, low frequencies below.
+        picture_heat: Array of its height and width in 0..1.
+        extent: `(start, end, low, high)` of the picture, in s and Hz, as from `sonikeras.models.saliency.extent`.
+        path: Image file to write, atomically; its suffix is the format.
+        title: Text above them. Defaults to `None`.
+
+    Raises:
+        ValueError: If a heat map has not the size of what it lies over.
+
+    Example:
+
+    >>> import os, tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "attention.png")
+    >>> gray = np.arange(64, dtype="uint8").reshape(8, 8)
+    >>> attention(gray, gray / 63, np.stack([gray] * 3, -1), gray / 63, (0, 2.95, 0, 11025), path)
+    >>> os.path.exists(path)
+    True
+    """
+    from matplotlib.colors import to_rgb
+
+    for name, heat, below in (("image_heat", image_heat, image), ("picture_heat", picture_heat, picture)):
+        if np.shape(heat) != below.shape[:2]:
+            raise ValueError(
+                f"Argument `{name}` must have the height and width of what it lies over, {below.shape[:2]}. "
+                f"Received: {name} of shape {np.shape(heat)}"
+            )
+    proportion = image.shape[0] / image.shape[1]
+    figure = _figure(12, 4.5)
+    image_width = float(np.clip(3.7 / proportion, 2, 5))
+    left, right = figure.subplots(1, 2, width_ratios=[image_width, 11 - image_width])
+    _draw_image(left, image, proportion)
+    left.set_title("image", fontsize=13)
+    start, end, low, high = extent
+    right.imshow(picture, extent=(start, end, low / 1000, high / 1000), aspect="auto", interpolation="antialiased")
+    right.set_title("spectrogram of its sound", fontsize=13)
+    right.set_xlabel("time (s)")
+    right.set_ylabel("frequency (kHz)")
+    for axes, heat in ((left, image_heat), (right, picture_heat)):
+        shown = axes.images[0]
+        place: dict[str, Any] = {"extent": shown.get_extent(), "origin": "upper"}
+        tint = np.broadcast_to(to_rgb(_HEAT), (*heat.shape, 3))
+        axes.imshow(np.dstack([tint, 0.6 * heat]), aspect=axes.get_aspect(), **place)
+        if heat.min() < 0.5 < heat.max():
+            axes.contour(heat, [0.5], colors=_HEAT, linewidths=2, **place)
+    if title is not None:
+        (text,), families = _drawable([title], longest=100)
+        figure.suptitle(text, fontsize=15, fontfamily=families, parse_math=False)
+    _save(figure, path)
+
+
+def _draw_image(axes: Axes, image: np.ndarray, proportion: float) -> None:
+    """Shows a gray or color image as `proportion` times as high as wide, whatever its own size."""
+    height, width = image.shape[:2]
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, aspect=proportion * width / height)
+    axes.set_anchor("N")  # so that the titles of the row are level
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _draw_waveform(axes: Axes, audio: np.ndarray, duration: float) -> None:
+    # The envelope: a line through some 10^5 samples is slower to draw and looks the same.
+    columns = min(audio.size, 1200)
+    starts = np.arange(columns) * audio.size // columns
+    seconds = starts * (duration / audio.size)
+    low, high = np.minimum.reduceat(audio, starts), np.maximum.reduceat(audio, starts)
+    axes.fill_between(seconds, low, high, color=_TRAIN, lw=0.6)
+    peak = max(float(np.abs(audio).max()), 1e-9)
+    axes.set_xlim(0, duration)
+    axes.set_ylim(-1.05 * peak, 1.05 * peak)
+    axes.set_xlabel("time (s)")
+    axes.set_ylabel("amplitude")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _drawable(names: Sequence[str], longest: int = _LONGEST_NAME) -> tuple[list[str], list[str]]:
+    """Names as they can be drawn in one line each, and the font families, in order of preference, to do it with."""
+    from matplotlib import font_manager
+
+    lines = [" ".join(str(name).split()) for name in names]
+    lines = [line if len(line) <= longest else f"{line[: longest // 2]}…{line[1 - longest // 2 :]}" for line in lines]
+    default = font_manager.FontProperties()
+    families = list(default.get_family())
+    missing = _missing(set("".join(lines)), font_manager.findfont(default))
+    for entry in font_manager.fontManager.ttflist:
+        # "Last Resort" claims every character, and draws boxes.
+        if missing and not entry.name.startswith("Last Resort"):
+            still_missing = _missing(missing, entry.fname)
+            if still_missing < missing:
+                families.append(entry.name)
+                missing = still_missing
+    return [line if missing.isdisjoint(line) else f"class {i}" for i, line in enumerate(lines)], families
+
+
+def _missing(characters: set[str], font_file: str) -> set[str]:
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_file)
+    return {character for character in characters if not font.get_char_index(ord(character))}
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, format=Path(path).suffix[1:] or "png")

@@ -1,0 +1,9 @@
+from ._backbones import BackboneSpec as BackboneSpec, backbones as backbones, spec as spec, unfreeze as unfreeze
+from ._classifier import BATCH_NORMS as BATCH_NORMS, classifier as classifier
+from ._heads import heads as heads
+from ._inference import (
+    averaged_over_flips as averaged_over_flips,
+    predict_batch as predict_batch,
+    uncompiled as uncompiled,
+)
+from ._sonified import sonified as sonified

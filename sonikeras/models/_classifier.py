@@ -1,0 +1,143 @@
+"""Image classifiers: a pretrained network and a new head, one function for every pair of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import keras
+
+from sonikeras.models._backbones import (
+    _batch_norms,
+    _is_integer,
+    _load,
+    _weights_source,
+    _with_torch_batch_norm,
+    spec,
+)
+from sonikeras.models._heads import _POOLINGS, _head_function, _head_model
+
+BATCH_NORMS = ("training", "inference")
+
+
+_MIN_SIZE = 32  # every network halves its picture five times
+
+
+def classifier(
+    backbone: str,
+    num_classes: int,
+    *,
+    head: str | keras.layers.Layer | Callable[[keras.KerasTensor], keras.KerasTensor] = "linear",
+    weights: str | os.PathLike | None = "imagenet",
+    image_size: int | tuple[int, int] | None = None,
+    dropout: float | None = None,
+    pooling: str | None = "auto",
+    freeze: bool = False,
+    batch_norm: str | None = None,
+    name: str | None = None,
+) -> keras.Model:
+    """An image classifier: a network, pretrained or not, and a head.
+
+    The model is exactly two models in a row, `model.get_layer("backbone")` (preprocessing, network and pooling:
+    pictures to features) and `model.get_layer("head")` (features to logits). So features can be computed once and the
+    head be trained on them alone: it is the same object, and the classifier then is trained.
+
+    Args:
+        backbone: String, one of `backbones()`: the network. `"resnet150"` means `"resnet152"`.
+        num_classes: Integer, the number of logits.
+        head: String, one of `heads()`; or a `keras.layers.Layer`, used as it is; or a function of features to logits
+            that is made of Keras layers and operations. Defaults to `"linear"`.
+        weights: String, path object or `None`, the backbone's weights. `"imagenet"` downloads Keras' (those of
+            `"efficientnet_lite0"` are installed already), `None` draws random ones, and a path loads a file of the
+            backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. What is computed with
+            a `.pth` file is torchvision's network of that name, padding and constants included, and not that of
+            `keras.applications`; nothing in the file is executed. Defaults to `"imagenet"`.
+        image_size: Integer or `(height, width)`, the size of the pictures. Defaults to `spec(backbone).image_size`.
+        dropout: Float, 0 <= dropout < 1, rate of the dropouts in a head given by name. Defaults to
+            `spec(backbone).dropout`.
+        pooling: `"avg"` or `"max"` over the feature map, `None` for no pooling, or `"auto"`: `None` for the head
+            `"attention"` and `"avg"` for every other one. Defaults to `"auto"`.
+        freeze: Boolean, whether the backbone is not trained. Its stochastic depth, where it has one, drops blocks in
+            `fit` all the same, as in PyTorch. Defaults to `False`.
+        batch_norm: String or `None`, the backbone's batch normalization while it trains. `"training"`, as a PyTorch
+            network in `train()` mode, whether frozen or not: with the batch's statistics, and moving averages that go
+            on (`sonikeras.layers.TorchBatchNormalization`). `"inference"`: with the moving averages, none of it
+            trained. `None`, as Keras: the latter where the backbone is frozen, and otherwise with the batch's
+            statistics. Defaults to `None`.
+        name: String, the model's name. Defaults to `"classifier"`.
+
+    Input shape:
+        `[batch, height, width, 3]`, RGB in 0..255.
+
+    Output shape:
+        `[batch, num_classes]`, float32 logits. The features between are `[batch, channels]`, without pooling
+        `[batch, height / 32, width / 32, channels]`, rounded up.
+
+    Returns:
+        `keras.Model`. It saves, loads and exports without custom objects, unless the head is a layer class of yours.
+
+    Raises:
+        ValueError: If an argument is not as above, or the head gives logits of another shape.
+        FileNotFoundError: If `weights` is the path of no file.
+        OSError: If the ImageNet weights cannot be downloaded; it tells what to do.
+
+    Reference:
+        - [EfficientNet](https://arxiv.org/abs/1905.11946) and its variant
+          [Lite](https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite)
+        - [ResNet](https://arxiv.org/abs/1512.03385)
+        - [torchvision's networks](https://docs.pytorch.org/vision/stable/models.html)
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras import models
+        >>> model = models.classifier("efficientnet_lite0", num_classes=10, head="attention")
+        >>> model(np.zeros((1, 224, 224, 3))).shape
+        TensorShape([1, 10])
+        >>> model.get_layer("backbone").output.shape
+        (None, 7, 7, 1280)
+    """
+    chosen = spec(backbone)
+    if not _is_integer(num_classes) or num_classes < 1:
+        raise ValueError(f"Argument `num_classes` must be an integer >= 1. Received: num_classes={num_classes!r}")
+    if pooling not in (poolings := ["auto", *_POOLINGS, None]):
+        raise ValueError(f"Argument `pooling` must be one of {poolings}. Received: pooling={pooling!r}")
+    if batch_norm not in (modes := [*BATCH_NORMS, None]):
+        raise ValueError(f"Argument `batch_norm` must be one of {modes}. Received: batch_norm={batch_norm!r}")
+    if pooling == "auto":
+        pooling = None if head == "attention" else "avg"
+    height, width = _size(chosen.image_size if image_size is None else image_size)
+    head_of = _head_function(head, num_classes, chosen, dropout)
+    source = _weights_source(weights, chosen)
+
+    build = chosen.build
+    if source is not None and source.suffix == ".pth" and chosen.torchvision is not None:
+        build = chosen.torchvision
+    network = build((height, width, 3))
+    features = network.output
+    if pooling is not None:
+        features = _POOLINGS[pooling]()(features)
+    backbone_model = keras.Model(network.inputs[0], features, name="backbone")
+    if source is not None:
+        _load(backbone_model, source, chosen)
+    if batch_norm == "training":
+        backbone_model = _with_torch_batch_norm(backbone_model, 1 - chosen.momentum)
+    elif batch_norm == "inference":
+        for layer in _batch_norms(backbone_model):
+            layer.trainable = False
+    if freeze:
+        backbone_model.trainable = False
+
+    pictures = keras.Input((height, width, 3), name="pictures")
+    features = backbone_model(pictures)
+    head_model = _head_model(head_of, features.shape[1:], num_classes)
+    return keras.Model(pictures, head_model(features), name=name or "classifier")
+
+
+def _size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    size = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    if len(size) != 2 or not all(_is_integer(length) and length >= _MIN_SIZE for length in size):
+        raise ValueError(
+            f"Argument `image_size` must be an integer >= {_MIN_SIZE} or a pair of them, (height, width). "
+            f"Received: image_size={image_size!r}"
+        )
+    return int(size[0]), int(size[1])

@@ -1,0 +1,60 @@
+"""Models at inference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from sonikeras.signal._backend import is_foreign
+
+
+def predict_batch(model: keras.Model, inputs: Any) -> np.ndarray:
+    """`model.predict_on_batch`, whose outputs come once also under `tf.distribute`, where each replica gives a copy.
+
+    Args:
+        model: Keras model.
+        inputs: A batch of what it takes.
+
+    Returns:
+        Its outputs for the batch.
+    """
+    # A batch of `tf.data` is a tensor of TensorFlow's, which JAX does not take.
+    outputs = model.predict_on_batch(np.asarray(inputs) if is_foreign(inputs) else inputs)
+    strategy = getattr(model, "distribute_strategy", None)
+    return outputs if strategy is None else outputs[: len(outputs) // strategy.num_replicas_in_sync]
+
+
+def averaged_over_flips(model: keras.Model) -> keras.Model:
+    """A model whose logits are the mean of those of each picture and of its mirror image: test-time augmentation.
+
+    Args:
+        model: Keras model, pictures `[batch, height, width, 3]` to logits. It is shared, not copied.
+
+    Returns:
+        `keras.Model` of the same shapes.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras import models
+        >>> model = models.averaged_over_flips(models.classifier("efficientnet_lite0", 3, weights=None, image_size=64))
+        >>> x = np.random.rand(1, 64, 64, 3) * 255
+        >>> bool(np.allclose(model(x), model(x[:, :, ::-1]), atol=1e-5))
+        True
+    """
+    pictures = keras.Input(model.input_shape[1:], name="pictures")
+    both = [model(pictures), model(keras.ops.flip(pictures, axis=2))]
+    return keras.Model(pictures, keras.layers.Average(dtype="float32")(both), name=model.name)
+
+
+def uncompiled(model: keras.Model) -> keras.Model:
+    """The same layers as a model of their own. Compile it, and what is saved of `model` knows nothing of the training.
+
+    Args:
+        model: Functional Keras model. Its layers are shared, not copied.
+
+    Returns:
+        `keras.Model`, not compiled.
+    """
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

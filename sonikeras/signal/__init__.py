@@ -1,0 +1,1 @@
+"""The signal chain as functions: image, magnitudes, audio, spectrogram, picture, and back."""

@@ -1,0 +1,208 @@
+"""Magnitudes to audio: the engines that look for a sound with given magnitudes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from sonikeras.config import SonificationConfig
+from sonikeras.config._checks import check_choice
+from sonikeras.signal import mdct
+from sonikeras.signal.phase_retrieval import griffin_lim, structured_phase
+
+
+def engines() -> list[str]:
+    """Names that an `engine` argument takes, besides `"auto"`, the fastest first."""
+    return list(_ENGINES)
+
+
+def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool = False) -> str:
+    """The engine that a name stands for: `"auto"` is the fastest that can do what is asked.
+
+    Where there is nothing to search for, with `transform="mdct"`, it is `"mdct"`.
+
+    Args:
+        engine: String, `"auto"` or one of `engines()`.
+        config: `SonificationConfig`.
+        given_phase: Boolean, whether an initial phase is given. Defaults to `False`.
+
+    Raises:
+        ValueError: There is no such engine, or it cannot do what is asked.
+    """
+    exact = config.transform == "mdct"
+    check_choice("engine", engine, ["auto", *_ENGINES, *(["mdct"] if exact else [])])
+    if exact and given_phase:
+        raise ValueError(
+            "`initial_phase` must be None with transform='mdct', where nothing is searched for. Received one"
+        )
+    if exact:
+        return "mdct"
+    lacks = {name: lack(config, given_phase) for name, lack in _ENGINES.items()}
+    able = [name for name in _ENGINES if not lacks[name]]
+    if engine == "auto" and able:
+        return able[0]
+    if engine not in able:
+        reasons = ", ".join(f"{name!r} {reason}" for name, reason in lacks.items() if reason)
+        raise ValueError(
+            f"`engine` must be able to do what the config asks; {reasons}. "
+            f"Allowed values: {['auto', *able] if able else []}. Received: engine={engine!r}"
+        )
+    return engine
+
+
+def magnitudes_to_audio(
+    magnitudes: np.ndarray,
+    config: SonificationConfig,
+    *,
+    rng: np.random.Generator | None = None,
+    engine: str = "auto",
+    initial_phase: np.ndarray | None = None,
+) -> np.ndarray:
+    """Audio whose spectrogram has the given magnitudes, as nearly as phases can be found for them.
+
+    Args:
+        magnitudes: float array `[bins, frames]`, lowest frequency first.
+        config: `SonificationConfig`.
+        rng: Source of the random initial phase, for configs that have one. All engines draw the same from it.
+        engine: String, `"auto"` or one of `engines()`. Defaults to `"auto"`.
+        initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
+
+    Returns:
+        float32 array `[samples]`.
+
+    Raises:
+        ValueError: The shape does not fit the config, a value is not finite, a magnitude is negative, or the engine
+            cannot do what the config asks.
+
+    Example:
+        >>> import numpy as np, sonikeras
+        >>> from sonikeras.engines import magnitudes_to_audio
+        >>> config = sonikeras.SonificationConfig(frames=10)
+        >>> magnitudes_to_audio(np.ones((513, 10)), config, rng=np.random.default_rng(0)).shape
+        (4608,)
+    """
+    magnitudes = _checked("magnitudes", magnitudes, config)
+    if magnitudes.min() < 0:
+        raise ValueError(f"`magnitudes` must not be negative. Received: a minimum of {magnitudes.min():.4g}")
+    name = resolve_engine(engine, config, given_phase=initial_phase is not None)
+    if name == "mdct":
+        return _mdct(magnitudes)
+    # Single precision squares magnitudes, so they are brought near 1: by a power of two, which is exact.
+    scale = np.float32(2.0 ** np.floor(np.log2(magnitudes.max()))) if magnitudes.any() else np.float32(1)
+    if name != "librosa":
+        magnitudes = magnitudes / scale
+    if initial_phase is not None:
+        phase = _checked("initial_phase", initial_phase, config)
+    elif config.initial_phase == "structured":
+        phase = structured_phase(magnitudes.T, fft_length=config.fft_length).T
+    elif rng is None:
+        raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
+    elif name == "librosa":
+        return _librosa(magnitudes, config, rng)
+    else:
+        phase = (2 * np.pi * rng.random(magnitudes.shape)).astype(np.float32)  # as librosa draws it
+    return scale * {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
+
+
+def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
+    """Compiled for the processor at hand, single precision. It runs without Python's lock, one sound a thread."""
+    from sonikeras.signal import _kernels as kernels
+
+    settings = griffin_lim_settings(config)
+    del settings["rho"]  # of ADMM, which is not compiled
+    return kernels.griffin_lim(magnitudes, initial_phase, **settings)
+
+
+def _tensorflow(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
+    """`sonikeras.signal.phase_retrieval.griffin_lim`, compiled with XLA."""
+    settings = griffin_lim_settings(config)
+    return np.array(_xla(tuple(settings.items()))(magnitudes.T, initial_phase.T))
+
+
+@functools.lru_cache(maxsize=16)
+def _xla(settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    return tf.function(functools.partial(griffin_lim, **dict(settings)), jit_compile=True)
+
+
+def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.Generator) -> np.ndarray:
+    """`librosa.griffinlim`."""
+    import librosa
+
+    # librosa 1.0 renamed the argument; both draw the same phases from the same generator.
+    renamed = "rng" in inspect.signature(librosa.griffinlim).parameters
+    randomness: dict[str, Any] = {"rng" if renamed else "random_state": rng}
+    return librosa.griffinlim(
+        magnitudes,
+        n_iter=config.iterations,
+        n_fft=config.fft_length,
+        hop_length=config.frame_step,
+        win_length=config.frame_length,
+        window=config.window,
+        momentum=config.momentum if config.algorithm == "fast_griffin_lim" else 0.0,
+        **randomness,
+    )
+
+
+def _mdct(magnitudes: np.ndarray) -> np.ndarray:
+    """The sound whose MDCT has these magnitudes. Its samples are whole steps of 16 bits, so that a file holds it."""
+    steps = np.float32(2**15)
+    factors = mdct.low_crest_signs(len(magnitudes)) * mdct.amplitude(len(magnitudes)) * steps
+    audio = mdct.inverse_mdct(np.multiply(magnitudes.T, factors, order="C"))
+    return np.rint(audio, out=audio) / steps
+
+
+def griffin_lim_settings(config: SonificationConfig) -> dict[str, Any]:
+    """What `sonikeras.signal.phase_retrieval.griffin_lim` is told of a config."""
+    names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
+    return {name: getattr(config, name) for name in names}
+
+
+def _numba_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+    if config.algorithm == "admm":
+        return "has no algorithm 'admm'"
+    if config.fft_length & (config.fft_length - 1):
+        return "needs a power of two as `fft_length`"
+    if config.fft_length // config.frame_step > max(64, config.frames) // 2:
+        return "needs more frames for steps that are so short"  # most of its lanes would be empty
+    return None
+
+
+def _tensorflow_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+    if keras.backend.backend() != "tensorflow":
+        return "needs the TensorFlow backend of Keras"
+    return None
+
+
+def _librosa_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+    if config.algorithm not in ("griffin_lim", "fast_griffin_lim"):
+        return f"has no algorithm {config.algorithm!r}"
+    if given_phase or config.initial_phase != "random":
+        return "has a random initial phase only"
+    return None
+
+
+# The fastest first, with what of a request each cannot do, as the predicate of a sentence.
+_ENGINES: dict[str, Callable[[SonificationConfig, bool], str | None]] = {
+    "numba": _numba_lacks,
+    "tensorflow": _tensorflow_lacks,
+    "librosa": _librosa_lacks,
+}
+
+
+def _checked(name: str, values: Any, config: SonificationConfig) -> np.ndarray:
+    values = np.asarray(values, np.float32)
+    if values.shape != (config.bins, config.frames):
+        raise ValueError(
+            f"`{name}` must have the config's shape [bins, frames] = [{config.bins}, {config.frames}]. "
+            f"Received: shape={values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"`{name}` must be finite. Received: NaN or infinite values")
+    return values

@@ -1,0 +1,135 @@
+"""Image to magnitudes, and back: rows are frequencies, columns are moments, brightness is strength."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from sonikeras.config import SonificationConfig, as_config
+from sonikeras.signal._backend import check_real, constant
+from sonikeras.sources.images import to_gray
+
+# librosa's smallest amplitude, below which it knows no level.
+_AMIN = 1e-5
+
+
+def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig = "study") -> np.ndarray:
+    """The magnitudes of the spectrogram that an image is read as.
+
+    With `reference="max"` these are the pixels over the brightest pixel, floored at `-top_db`: what
+    `librosa.db_to_amplitude(librosa.amplitude_to_db(x, ref=np.max))` gives, at a fifteenth of its cost. Mind that an
+    all-black image therefore is as loud as an all-white one. With `reference="absolute"` white is 1, and black
+    the floor of `-top_db`, which 16 bits do not hold.
+
+    Args:
+        image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
+        config: Preset or `SonificationConfig`. Defaults to `"study"`.
+
+    Returns:
+        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first.
+
+    Raises:
+        ValueError: `image` is not such an array.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras.signal.magnitudes import image_to_magnitudes
+        >>> image_to_magnitudes(np.eye(64, dtype="uint8") * 255).shape
+        (513, 128)
+    """
+    import cv2
+
+    config = as_config(config)
+    pixels = to_gray(image)
+    if config.image_interpolation == "area":
+        smaller = (min(pixels.shape[1], config.frames), min(pixels.shape[0], config.bins))
+        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(pixels, (config.frames, config.bins), interpolation=cv2.INTER_LINEAR)
+    pixels = np.flipud(resized).astype(np.float32)
+    return _floored(pixels, reference=config.reference, top_db=config.top_db, xp=np)
+
+
+def pixels_to_magnitudes(
+    pixels: Any, *, frames: int, bins: int, interpolation: str, reference: str, top_db: float
+) -> Any:
+    """`image_to_magnitudes` of tensors: with a gradient, whole batches, in a graph, on any backend of Keras.
+
+    It resizes as OpenCV resizes float images. `image_to_magnitudes` rounds gray values and resized pixels to 8 bits, as
+    OpenCV does with 8-bit images. But for these roundings, one or two levels of 255, the two are equal.
+
+    Args:
+        pixels: float32 tensor `[..., height, width]` in 0..255, grayscale; height and width static.
+        frames: Integer, columns to resize to: time steps.
+        bins: Integer, rows to resize to: frequency bins.
+        interpolation: `"bilinear"` or `"area"`, as `SonificationConfig.image_interpolation`.
+        reference: `"max"` (relative to each image's brightest pixel) or `"absolute"`.
+        top_db: Float, range of magnitudes in dB; what is lower is raised to it.
+
+    Returns:
+        float32 tensor `[..., frames, bins]` in `10^(-top_db/20)..1`, lowest frequency first.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonikeras.signal.magnitudes import pixels_to_magnitudes
+        >>> pixels = np.full((2, 64, 64), 255, "float32")
+        >>> pixels_to_magnitudes(
+        ...     pixels, frames=128, bins=513, interpolation="bilinear", reference="max", top_db=80
+        ... ).shape
+        TensorShape([2, 128, 513])
+    """
+    check_real("`pixels`", pixels)
+    height, width = pixels.shape[-2:]
+    rows = _resizing(height, bins, interpolation)[::-1]
+    columns = _resizing(width, frames, interpolation)
+    resized = ops.matmul(constant(columns, pixels), ops.swapaxes(pixels, -1, -2))
+    resized = ops.matmul(resized, constant(rows.T, pixels))
+    return _floored(resized, reference=reference, top_db=top_db, xp=ops)
+
+
+def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The image that magnitudes show, where 1 is white: the inverse of `image_to_magnitudes`, of its resizing too.
+
+    A side that was enlarged to at least twice its length is the one whose enlargement fits best, by least squares: what
+    is not lost in the sound comes back, and noise is averaged. Other sides are interpolated.
+
+    Args:
+        magnitudes: float array `[bins, frames]`, lowest frequency first.
+        size: `(height, width)` of the image. Defaults to `(bins, frames)`.
+
+    Returns:
+        uint8 array `[height, width]`.
+    """
+    pixels = np.clip(np.flipud(magnitudes) * np.float32(255), 0, 255)
+    if size is not None:
+        rows, columns = (_restoring(cells, side) for cells, side in zip(pixels.shape, size, strict=True))
+        pixels = np.clip(rows @ pixels @ columns.T, 0, 255)
+    return np.rint(pixels).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=8)
+def _restoring(cells: int, size: int) -> np.ndarray:
+    """The matrix `[size, cells]` that undoes a resizing of `size` pixels along one axis."""
+    if 2 * size > cells:
+        return _resizing(cells, size, "bilinear")
+    return np.linalg.pinv(_resizing(size, cells, "bilinear"))
+
+
+def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
+    """Magnitudes of pixels in 0..255 that fit the spectrogram. `xp` is NumPy, or `keras.ops` for tensors."""
+    magnitudes = xp.maximum(pixels / 255 + 1e-7, _AMIN)
+    if reference == "max":
+        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0)
+    return xp.maximum(magnitudes, 10 ** (-top_db / 20))
+
+
+@functools.lru_cache(maxsize=8)
+def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
+    """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors."""
+    import cv2
+
+    averages = interpolation == "area" and new < old
+    method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
+    return cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)

@@ -1,0 +1,282 @@
+"""Source to image: files of any common format, as 8-bit arrays.
+
+One rule for all formats: pixels decide. Gamma, color spaces, ICC profiles and all other metadata are ignored, so the
+same pixels give the same image, whatever program wrote them. The one exception is the orientation, which is applied.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+
+from sonikeras.config import limits
+from sonikeras.sources._image_formats import (
+    _CHECKS,
+    _check_pixels,
+    _exif_orientation,
+    _kind,
+    _png_parts,
+    _TooLarge,
+    _xmp_orientation,
+)
+
+# Pillow's names of the formats that are read, with the endings of their files.
+_FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+
+
+def _readable_extensions() -> tuple[str, ...]:
+    """The endings of what the installed Pillow reads: it may lack AVIF or JPEG 2000."""
+    from PIL import features
+
+    lacking = {name for name, codec in {"AVIF": "avif", "JPEG2000": "jpg_2000"}.items() if not features.check(codec)}
+    return tuple(extension for name in _FORMATS if name not in lacking for extension in _FORMATS[name])
+
+
+EXTENSIONS = _readable_extensions()
+
+
+_WRITTEN = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+_RULE = (
+    "The image cannot be read: it must be a whole PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, JPEG 2000 or PNM file of 8 or "
+    "16 bits a channel."
+)
+
+
+# The weights by which libpng, and OpenCV in a BMP file, make gray of red, green and blue, with the number of bits after
+# the point, and what is added for rounding. `to_gray` rounds with 15 bits: all of them differ by 1 at most.
+_WEIGHTS = {"PNG": (9797, 19234, 3737, 15, 0), "BMP": (4899, 9617, 1868, 14, 1 << 13)}
+
+
+_SCANS = 16  # of a JPEG file of the most pixels; smaller ones may have more
+
+
+def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: str | None = None) -> np.ndarray:
+    """Reads an image as 8-bit grayscale or RGB.
+
+    Gray is that of the study's reader, `cv2.imread(path, cv2.IMREAD_GRAYSCALE)`: 0.299 R + 0.587 G + 0.114 B of the
+    stored pixels, and of a JPEG file its own luma, which is the same but for rounding. Only where a PNG file asks for
+    another color space (sRGB, gAMA) did that reader compute in linear light; here the pixels alone decide.
+
+    - Metadata are ignored, except for the orientation (EXIF, or else XMP), which is applied.
+    - What is transparent is black, and what is half transparent is blended onto black.
+    - Of 16 bits a channel the high byte stays.
+    - Of several frames or pages the first is taken.
+
+    Args:
+        source: Path of a PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, JPEG 2000 or PNM file, or the bytes of one. The
+            content tells the format, not the name.
+        color: Boolean, whether to return RGB instead. Defaults to `False`.
+        name: String, what an error calls the image. Defaults to the path.
+
+    Returns:
+        uint8 array `[height, width]`, or `[height, width, 3]` with `color=True`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is empty, truncated, no image, or has more pixels than the limit `image_pixels` of
+            `sonikeras.limits`, which is checked before they are decoded.
+
+    Example:
+        >>> from sonikeras import read_image
+        >>> read_image("docs/images/coffee.png").ndim
+        2
+    """
+    if isinstance(source, bytes):
+        data, name = source, name or "image"
+    else:
+        name = name or os.fspath(source)
+        with open(source, "rb") as file:
+            size, most = os.fstat(file.fileno()).st_size, limits.get("image_bytes")
+            if size > most:
+                raise ValueError(
+                    f"An image file must have at most {most:,} bytes (`image_bytes` of `sonikeras.limits`). "
+                    f"Received: {name} ({size:,} bytes)"
+                )
+            data = file.read()
+    if not data:
+        raise ValueError(f"An image file must not be empty. Received: {name} (0 bytes)")
+    try:
+        return _read(data, color, name)
+    except _TooLarge as error:
+        raise ValueError(str(error)) from None
+    except Exception as error:  # decoders raise whatever they come upon in a damaged file
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{_RULE} Received: {name} ({len(data)} bytes: {reason})") from error
+
+
+def _read(data: bytes, color: bool, name: str) -> np.ndarray:
+    pixels, kind, orientation = _stored(data, color, name)
+    pixels = _upright(pixels, orientation)
+    if color:
+        return np.ascontiguousarray(to_color(pixels))
+    if pixels.ndim == 3 and kind in _WEIGHTS:
+        return _weighted(pixels, *_WEIGHTS[kind])
+    return np.ascontiguousarray(to_gray(pixels))
+
+
+def _stored(data: bytes, color: bool, name: str) -> tuple[np.ndarray, str, int]:
+    """Pixels, gray or RGB, as they are stored; Pillow's name of the format; and the orientation."""
+    kind = _kind(data)
+    block, text, key = b"", b"", None
+    if kind == "PNG":
+        data, block, text, key = _png_parts(data)
+    elif kind in _CHECKS:
+        _CHECKS[kind](data, name)
+    image = _opened(kind, data)
+    _check_pixels(kind, image.width, image.height, name)
+    if kind == "JPEG":
+        scans, most = data.count(b"\xff\xda"), _SCANS * limits.get("image_pixels")
+        if scans > 1 and scans * image.width * image.height > most:
+            raise ValueError(f"it has {scans} scans")
+        if not color:
+            image.draft("L", None)  # its luma: the colors are not decoded
+    covered = image.tile[0][1] if kind == "GIF" and image.tile else None
+    image.load()  # which turns a TIFF file upright
+    if kind not in ("PNG", "TIFF"):
+        block, text = image.info.get("exif", b""), image.info.get("xmp", b"")
+    pixels = _pixels(image, key)
+    if covered and covered != (0, 0, *image.size):  # the rest of a GIF is transparent
+        left, top, right, bottom = covered
+        inner = pixels[top:bottom, left:right].copy()
+        pixels = np.zeros_like(pixels)
+        pixels[top:bottom, left:right] = inner
+    return pixels, kind, _exif_orientation(block) or _xmp_orientation(text) or 1
+
+
+def _opened(kind: str, data: bytes) -> Any:
+    """A Pillow image of which only the header is read.
+
+    The format's own class is called, as `Image.open` does after guessing: that has a limit of pixels of its own, which
+    is the same for all of a process.
+    """
+    from PIL import (
+        AvifImagePlugin,
+        BmpImagePlugin,
+        GifImagePlugin,
+        Jpeg2KImagePlugin,
+        JpegImagePlugin,
+        PngImagePlugin,
+        PpmImagePlugin,
+        TiffImagePlugin,
+        WebPImagePlugin,
+    )
+
+    classes: dict[str, Any] = {
+        "PNG": PngImagePlugin.PngImageFile,
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "DIB": BmpImagePlugin.DibImageFile,
+        "TIFF": TiffImagePlugin.TiffImageFile,
+        "PPM": PpmImagePlugin.PpmImageFile,
+        "WEBP": WebPImagePlugin.WebPImageFile,
+        "AVIF": AvifImagePlugin.AvifImageFile,
+        "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    }
+    return classes[kind](io.BytesIO(data))
+
+
+def _pixels(image: Any, key: np.ndarray | None) -> np.ndarray:
+    """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB; those of the color `key` are black."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        deep = np.asarray(image)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise ValueError("of 32 bits a channel")
+        pixels = (deep >> 8).astype(np.uint8)
+        if key is not None:
+            pixels[deep == key[0]] = 0
+        return pixels
+    if image.mode == "F":
+        raise ValueError("of 32 bits a channel")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        black = Image.new("RGB", image.size)
+        black.paste(image, mask=image.getchannel("A"))
+        return np.asarray(black)
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    if key is not None:
+        pixels = pixels.copy()
+        pixels[(pixels == key).all(-1) if pixels.ndim == 3 else pixels == key[0]] = 0
+    return pixels
+
+
+def _weighted(rgb: np.ndarray, red: int, green: int, blue: int, shift: int, offset: int) -> np.ndarray:
+    """RGB `[height, width, 3]` to gray `[height, width]` with integer weights."""
+    # Whole numbers below 2^24, which float32 holds exactly.
+    gray = rgb.reshape(-1, 3).astype(np.float32) @ np.array([red, green, blue], np.float32)
+    gray += np.float32(offset)
+    gray *= np.float32(2.0**-shift)
+    return gray.astype(np.uint8).reshape(rgb.shape[:2])
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+def to_gray(image: Any) -> np.ndarray:
+    """Checks an array and turns RGB into grayscale with OpenCV's weights (0.299, 0.587, 0.114).
+
+    Args:
+        image: uint8 array `[height, width]`, or RGB `[height, width, 3]`.
+
+    Returns:
+        uint8 array `[height, width]`.
+
+    Raises:
+        ValueError: Another type, rank, number of channels, or no pixel.
+    """
+    import cv2
+
+    image = np.asarray(image)
+    shape_fits = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] == 3)
+    if image.dtype != np.uint8 or not shape_fits or image.size == 0:
+        raise ValueError(
+            "`image` must be a uint8 array of shape [height, width] or [height, width, 3] (RGB) with at least one "
+            f"pixel. Received: shape={image.shape}, dtype={image.dtype}"
+        )
+    return image if image.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+
+
+def to_color(image: np.ndarray) -> np.ndarray:
+    """Grayscale as RGB: uint8 `[height, width]` or `[height, width, 3]` to `[height, width, 3]`."""
+    return np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as an image; the extension tells the format.
+
+    Raises:
+        ValueError: The extension is not one of an image format.
+    """
+    from PIL import Image
+
+    from sonikeras.config._files import replacing
+
+    if os.path.splitext(path)[1].lower() not in _WRITTEN:
+        raise ValueError(f"An image's path must end in one of {list(_WRITTEN)}. Received: {os.fspath(path)}")
+    with replacing(path) as temporary:
+        Image.fromarray(image).save(temporary)

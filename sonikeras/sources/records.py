@@ -1,0 +1,265 @@
+"""TFRecord files of sounds and pictures, whose contents are found and read by seeking.
+
+Each record is a `tf.train.Example` with the features
+
+| feature | type | what it is |
+|---|---|---|
+| `sound` | bytes | the sound as a FLAC (or WAV) file, which carries the config |
+| `sound_sha256` | bytes | hexadecimal SHA-256 of `sound` |
+| `picture` | bytes | the picture as a PNG file; absent where none was asked for |
+| `picture_sha256` | bytes | hexadecimal SHA-256 of `picture`, or absent |
+| `label` | int64 | index of the class |
+| `class` | bytes | name of the class |
+| `name` | bytes | name of the example, unique within its class |
+| `image_sha256` | bytes | hexadecimal SHA-256 of the image file, or of its shape and pixels |
+| `spectral_convergence` | float | distance of the sound's magnitudes from the image's, over their norm; 0 is exact |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sonikeras.config._checks import check_choice
+from sonikeras.config._files import read_json
+from sonikeras.sources import _tfrecords as tfrecords
+
+#: The feature that each stage of `sonikeras.dataset` reads.
+_FEATURES = {"audio": "sound", "spectrogram": "picture"}
+
+
+_NAME = re.compile(r"(train|validation|test)-(\d{5,})-of-(\d{5,})\.tfrecord")
+
+
+def is_file_of(split: str, name: str) -> bool:
+    """Whether a name is that of a record file of a split."""
+    match = _NAME.fullmatch(name)
+    return match is not None and match[1] == split
+
+
+class Entry(NamedTuple):
+    """One record of a file. Places are `(offset, length)` in the file, in bytes."""
+
+    path: Path
+    place: tuple[int, int]
+    label: int
+    class_name: str
+    name: str
+    image_sha256: str
+    spectral_convergence: float
+    sound: tuple[int, int]
+    sound_sha256: str
+    picture: tuple[int, int] | None
+    picture_sha256: str
+
+
+def file_name(split: str, index: int, count: int) -> str:
+    """The name of one of `count` record files of a split.
+
+    Example:
+        >>> from sonikeras.sources.records import file_name
+        >>> file_name("train", 0, 12)
+        'train-00000-of-00012.tfrecord'
+    """
+    return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
+
+
+def holds_records(directory: str | os.PathLike) -> bool:
+    """Whether a folder has record files of the names that `sonikeras.prepare` gives them."""
+    return any(_NAME.fullmatch(name) for name in os.listdir(directory))
+
+
+def has_validation(directory: str | os.PathLike) -> bool:
+    """Whether a folder of record files has some of a validation part."""
+    return any((match := _NAME.fullmatch(name)) and match[1] == "validation" for name in os.listdir(directory))
+
+
+def serialize(
+    *,
+    sound: bytes,
+    sound_sha256: str,
+    picture: bytes | None,
+    picture_sha256: str,
+    label: int,
+    class_name: str,
+    name: str,
+    image_sha256: str,
+    spectral_convergence: float,
+) -> bytes:
+    """One record, as the bytes of a `tf.train.Example`; the same arguments give the same bytes."""
+    import tensorflow as tf
+
+    texts = {
+        "sound": sound,
+        "sound_sha256": sound_sha256.encode(),
+        "class": os.fsencode(class_name),
+        "name": os.fsencode(name),
+        "image_sha256": image_sha256.encode(),
+    }
+    if picture is not None:
+        texts |= {"picture": picture, "picture_sha256": picture_sha256.encode()}
+    features = {key: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text])) for key, text in texts.items()}
+    features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
+    features["spectral_convergence"] = tf.train.Feature(float_list=tf.train.FloatList(value=[spectral_convergence]))
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString(deterministic=True)
+
+
+def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
+    """What a record at a place of a buffer (bytes, or a mapped file) holds, which is not checked for damage.
+
+    Raises:
+        ValueError: It is no record of this schema.
+    """
+    try:
+        values = tfrecords.features(data, offset, length)
+
+        def place(name: str) -> tuple[int, int]:
+            return values[name].offset, values[name].length
+
+        def span(name: str) -> tuple[int, int]:
+            start, size = place(name) if name in values else (0, 0)
+            return start, start + size
+
+        def text(name: str) -> str:
+            return os.fsdecode(data[slice(*span(name))])
+
+        return Entry(
+            path=path,
+            place=(offset, length),
+            label=values["label"].integer,
+            class_name=text("class"),
+            name=text("name"),
+            image_sha256=text("image_sha256"),
+            spectral_convergence=struct.unpack("<f", data[slice(*span("spectral_convergence"))][:4])[0],
+            sound=place("sound"),
+            sound_sha256=text("sound_sha256"),
+            picture=place("picture") if "picture" in values else None,
+            picture_sha256=text("picture_sha256"),
+        )
+    except (KeyError, IndexError, ValueError, struct.error) as error:
+        raise ValueError(
+            "A record must have the features of `sonikeras.sources.records`. "
+            f"Received: {path}, record at byte {offset} ({error!r})"
+        ) from error
+
+
+def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator[Entry]:
+    """The records of some files, in order; their sounds and pictures are passed over and not read.
+
+    Args:
+        paths: Record files.
+        torn: Boolean, whether a file that breaks off, as one does whose writer was killed, just ends there. Defaults to
+            `False`: it is an error.
+
+    Raises:
+        ValueError: A file is cut, the length of a record is damaged, or it is of another schema; the message names it.
+
+    Example:
+        >>> import sonikeras
+        >>> from sonikeras import records
+        >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
+        ... # doctest: +ELLIPSIS
+        Sounds and pictures in out/train
+        ...
+        >>> [entry.name for entry in records.index(["out/test-00000-of-00001.tfrecord"])]
+        ['cat-0586', 'dog-0878']
+    """
+    for path in map(Path, paths):
+        try:
+            for data, start, length in tfrecords.records(path):
+                yield entry(data, path, start, length)
+        except ValueError:
+            if not torn:
+                raise
+
+
+def load(
+    directory: str | os.PathLike, split: str, stage: str
+) -> tuple[list[str], list[int], list[str], list[tfrecords.Part]]:
+    """Finds the sounds or pictures of a folder that `sonikeras.prepare(..., format="tfrecord")` wrote.
+
+    Args:
+        directory: That folder.
+        split: `"train"`, `"validation"` or `"test"`.
+        stage: `"audio"` for the sounds, `"spectrogram"` for the pictures.
+
+    Returns:
+        `(class_names, labels, names, parts)`: the names of all classes, and of each example its label, its name and
+        its encoded file, which is checked, together with the rest of the record, when it is read. The order is that in
+        which they were written.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or no file of this split in it.
+        ValueError: Files are missing, cut, damaged, or hold no pictures.
+
+    Example:
+        >>> import sonikeras
+        >>> from sonikeras import records
+        >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
+        ... # doctest: +ELLIPSIS
+        Sounds and pictures in out/train
+        ...
+        >>> class_names, labels, names, parts = records.load("out", "test", "audio")
+        >>> class_names, labels
+        (['cat', 'dog'], [0, 1])
+    """
+    check_choice("stage", stage, _FEATURES)
+    paths, classes = _files(Path(directory), split), class_names(directory)
+    names, labels, parts = [], [], []
+    for record in index(paths):
+        place = record.sound if stage == "audio" else record.picture
+        if place is None:
+            raise ValueError(
+                "`stage='spectrogram'` needs records with pictures: prepare them with pictures=True. "
+                f"Received: {record.path}, which has none"
+            )
+        if not 0 <= record.label < len(classes) or classes[record.label] != record.class_name:
+            raise ValueError(
+                "The label of a record must be the place of its class among the names of prepare.json: one of them is "
+                f"damaged. Prepare it again with verify=True. Received: {record.path}, record at byte "
+                f"{record.place[0] - tfrecords.HEADER} with label={record.label} and class={record.class_name!r}"
+            )
+        labels.append(record.label)
+        names.append(record.name)
+        parts.append(tfrecords.Part(record.path, *place, record.place))
+    return classes, labels, names, parts
+
+
+def class_names(directory: str | os.PathLike) -> list[str]:
+    """The names of all classes of such a folder, in the order of their labels.
+
+    Raises:
+        ValueError: The folder lacks `prepare.json`, which tells, or it is damaged.
+    """
+    path, rule = Path(directory) / "prepare.json", "A folder of record files must have the prepare.json that"
+    try:
+        names = read_json(path, "Get it back, or prepare the folder anew").get("class_names")
+    except OSError as error:
+        raise ValueError(f"{rule} `sonikeras.prepare` writes. Received: {directory} ({error!r})") from error
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"{rule} `sonikeras.prepare` writes, with different `class_names`. Received: {path} with {names!r:.200}"
+        )
+    return names
+
+
+def _files(directory: Path, split: str) -> list[Path]:
+    """The record files of a split, of which none must be missing."""
+    matches = [_NAME.fullmatch(name) for name in sorted(os.listdir(directory))]
+    found = {int(match[2]): int(match[3]) for match in matches if match and match[1] == split}
+    if not found:
+        raise FileNotFoundError(
+            f"The folder must have record files of the split, such as {file_name(split, 0, 1)}. "
+            f"Received: none in {directory}"
+        )
+    count = max(found.values())
+    missing = [file_name(split, i, count) for i in range(count) if found.get(i) != count]
+    if missing:
+        raise ValueError(f"All record files of a split must be there. Received: {directory} without {missing}")
+    return [directory / file_name(split, i, count) for i in range(count)]
