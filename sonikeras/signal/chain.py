@@ -186,8 +186,8 @@ def db_to_picture(
 ) -> Any:
     """Pictures `[..., height, width, 3]` in 0..255 of levels `[..., frames, bins]`, as tensors.
 
-    They are drawn in the config's way and size, and resized and cropped as `sonikeras.signal.pictures.canvas` says, with
-    a gradient if that is asked of `sonikeras.signal.pictures.draw`.
+    They are drawn in the config's way and size, and resized and cropped as `sonikeras.signal.pictures.canvas` says,
+    with a gradient if that is asked of `sonikeras.signal.pictures.draw`.
     """
     rows, columns = _canvas(db.shape[-2], db.shape[-1], config, image_size, shorter_side, interpolation)
     return pictures.draw(
