@@ -270,6 +270,7 @@ def memory(name: str, options: argparse.Namespace) -> float:
     import librosa
 
     from sonikeras import sonify  # noqa: F401
+    from sonikeras.signal import _kernels  # noqa: F401
     from sonikeras.signal.magnitudes import image_to_magnitudes
 
     image = images(1)[0]

@@ -3,8 +3,6 @@
 import functools
 import sys
 
-import keras
-
 
 @functools.cache
 def say(line: str) -> None:
@@ -23,6 +21,8 @@ class Progress:
 
     def __init__(self, title: str, total: int) -> None:
         print(title, flush=True)
+        import keras
+
         self._bar = keras.utils.Progbar(total, interval=0.1 if sys.stdout.isatty() else 10)
 
     def update(self, done: int) -> None:

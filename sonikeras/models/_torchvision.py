@@ -62,7 +62,7 @@ def efficientnet(shape: tuple[int, int, int], *, width: float, depth: float, eps
         - [torchvision's](https://docs.pytorch.org/vision/stable/models/efficientnet.html)
 
     Example:
-        >>> from sonikeras import torchvision_networks
+        >>> from sonikeras.models import _torchvision as torchvision_networks
         >>> network = torchvision_networks.efficientnet((64, 64, 3), width=1.0, depth=1.0, epsilon=1e-5)
         >>> network.output.shape
         (None, 2, 2, 1280)
@@ -112,7 +112,7 @@ def resnet(shape: tuple[int, int, int], *, blocks: tuple[int, int, int, int]) ->
         - [torchvision's](https://docs.pytorch.org/vision/stable/models/resnet.html)
 
     Example:
-        >>> from sonikeras import torchvision_networks
+        >>> from sonikeras.models import _torchvision as torchvision_networks
         >>> network = torchvision_networks.resnet((64, 64, 3), blocks=(3, 4, 6, 3))
         >>> network.output.shape
         (None, 2, 2, 2048)
@@ -145,7 +145,7 @@ def load_state_dict(network: keras.Model, state_dict: dict[str, np.ndarray]) -> 
         [`torch.nn.Module.state_dict`](https://docs.pytorch.org/docs/stable/generated/torch.nn.Module.html)
 
     Example:
-        >>> from sonikeras import torchvision_networks
+        >>> from sonikeras.models import _torchvision as torchvision_networks
         >>> network = torchvision_networks.resnet((64, 64, 3), blocks=(1, 1, 1, 1))
         >>> torchvision_networks.load_state_dict(network, {"fc.bias": np.zeros(1000)})  # doctest: +ELLIPSIS
         Traceback (most recent call last):

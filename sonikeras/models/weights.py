@@ -187,7 +187,7 @@ def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
         The formats are those of [`torch.save`](https://docs.pytorch.org/docs/stable/notes/serialization.html).
 
     Example:
-        >>> from sonikeras import weights
+        >>> from sonikeras.models import weights
         >>> state = weights.read_state_dict(weights.efficientnet_lite0_path())
         >>> state["_conv_stem.weight"].shape
         (32, 3, 3, 3)
@@ -368,7 +368,7 @@ def efficientnet_lite0_path() -> Path:
         ValueError: If the file is not the known one.
 
     Example:
-        >>> from sonikeras import weights
+        >>> from sonikeras.models import weights
         >>> weights.efficientnet_lite0_path().suffix
         '.pth'
     """
@@ -407,7 +407,8 @@ def load_efficientnet_lite0(backbone: keras.Model, state_dict: dict[str, np.ndar
         [EfficientNet-Lite](https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite)
 
     Example:
-        >>> from sonikeras import models, weights
+        >>> from sonikeras import models
+        >>> from sonikeras.models import weights
         >>> model = models.classifier("efficientnet_lite0", 10, weights=None, image_size=64)
         >>> state = weights.read_state_dict(weights.efficientnet_lite0_path())
         >>> weights.load_efficientnet_lite0(model.get_layer("backbone"), state)
@@ -446,7 +447,7 @@ def set_layers(
 
     Example:
         >>> import keras
-        >>> from sonikeras import weights
+        >>> from sonikeras.models import weights
         >>> layer = keras.layers.BatchNormalization()
         >>> layer.build((None, 2))
         >>> parts = ("weight", "bias", "running_mean", "running_var")

@@ -7,12 +7,11 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from sonikeras.config import SonificationConfig
 from sonikeras.signal import chain, mdct, pictures
+from sonikeras.signal._backend import ops
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.signal.spectrograms import periodic_window
 
@@ -108,6 +107,8 @@ def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
             top_db=config.top_db,
         )
         return ops.cast(shades[..., 0], "uint8")
+
+    import keras
 
     if keras.backend.backend() != "tensorflow":
         return draw

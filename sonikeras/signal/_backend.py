@@ -6,8 +6,19 @@ import functools
 import sys
 from typing import Any
 
-import keras
 import numpy as np
+
+
+class _Ops:
+    """`keras.ops`, imported when a function of it is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        import keras
+
+        return getattr(keras.ops, name)
+
+
+ops = _Ops()
 
 
 def operations(x: Any) -> Any:
@@ -30,11 +41,15 @@ def operations(x: Any) -> Any:
     """
     if is_foreign(x):
         return _tensorflow_operations()
+    import keras
+
     return keras.ops
 
 
 def is_foreign(x: Any) -> bool:
     """Whether `x` is a tensor of TensorFlow's and the backend of Keras is another."""
+    import keras
+
     if keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules:
         return False
     import tensorflow as tf
@@ -69,6 +84,8 @@ def check_real(what: str, x: Any) -> None:
         raise ValueError(f"{what} must be a dense tensor. Received: a sparse tensor of shape={tuple(x.shape)}")
     if not hasattr(x, "dtype"):
         return
+    import keras
+
     try:
         dtype = keras.backend.standardize_dtype(x.dtype)
     except ValueError:  # no backend has it

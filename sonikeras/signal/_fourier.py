@@ -11,9 +11,8 @@ import functools
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from sonikeras.signal._backend import constant, is_litert_export
+from sonikeras.signal._backend import constant, is_litert_export, ops
 
 
 def rfft(x: Any) -> tuple[Any, Any]:

@@ -7,12 +7,11 @@ import hashlib
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._checks import check_audio
 from sonikeras.signal import mdct, pictures, spectrograms
-from sonikeras.signal._backend import operations
+from sonikeras.signal._backend import operations, ops
 from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio
 from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
 from sonikeras.signal.phase_retrieval import griffin_lim, random_phase, structured_phase

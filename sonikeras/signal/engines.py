@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 
 from sonikeras.config import SonificationConfig
@@ -81,7 +80,7 @@ def magnitudes_to_audio(
 
     Example:
         >>> import numpy as np, sonikeras
-        >>> from sonikeras.engines import magnitudes_to_audio
+        >>> from sonikeras.signal.engines import magnitudes_to_audio
         >>> config = sonikeras.SonificationConfig(frames=10)
         >>> magnitudes_to_audio(np.ones((513, 10)), config, rng=np.random.default_rng(0)).shape
         (4608,)
@@ -175,6 +174,8 @@ def _numba_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
 
 
 def _tensorflow_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+    import keras
+
     if keras.backend.backend() != "tensorflow":
         return "needs the TensorFlow backend of Keras"
     return None

@@ -6,10 +6,9 @@ import functools
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from sonikeras.config import SonificationConfig, as_config
-from sonikeras.signal._backend import check_real, constant
+from sonikeras.signal._backend import check_real, constant, ops
 from sonikeras.sources.images import to_gray
 
 # librosa's smallest amplitude, below which it knows no level.

@@ -11,13 +11,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from sonikeras.config import ALGORITHMS
 from sonikeras.config._checks import check_choice, check_frame, check_integer, check_number, check_overlap
-from sonikeras.signal._backend import check_real, constant, is_litert_export
+from sonikeras.signal._backend import check_real, constant, is_litert_export, ops
 from sonikeras.signal._fourier import irfft, rfft
 from sonikeras.signal.mdct import check_even
 from sonikeras.signal.spectrograms import periodic_window, stft
@@ -401,6 +399,8 @@ def _repeat(times: int, step: Callable[..., Any], state: tuple[Any, ...]) -> tup
         for _ in range(times):
             state = step(*state)
         return state
+    import keras
+
     if keras.backend.backend() == "jax":  # whose while loops have no gradient
         return ops.fori_loop(0, times, lambda _, state: step(*state), state)
     return ops.while_loop(lambda *_: True, step, state, maximum_iterations=times)

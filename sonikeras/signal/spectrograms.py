@@ -13,7 +13,6 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from keras import backend
 
 from sonikeras.config._checks import plain
 from sonikeras.signal import _fourier as fourier
@@ -71,6 +70,8 @@ def stft(
     ops = operations(audio)
     frame_length, frame_step, fft_length = map(plain, (frame_length, frame_step, fft_length))
     values = analysis_window(window, frame_length, periodic=periodic, scaling=scaling)
+    from keras import backend
+
     values = values.astype(backend.standardize_dtype(audio.dtype))
     before = after = fft_length // 2 if center and padding is None else 0
     if padding is not None:
@@ -128,6 +129,8 @@ def phase(real: Any, imaginary: Any) -> Any:
 
 def _tiny(x: Any) -> float:
     """The smallest normal number of single precision, or of a tensor's type if that knows none so small."""
+    from keras import backend
+
     return max(2.0**-126, float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny))
 
 
@@ -152,6 +155,8 @@ def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "
         the powers of soft bins. Of silence all levels are equal.
     """
     ops = operations(power)
+    from keras import backend
+
     power = ops.cast(power, backend.result_type(power.dtype, "float32"))
     db = 10 * ops.log10(floor(power, _AMIN**2))
     loudest = ops.max(db, axis=axis, keepdims=True, initial=-math.inf)  # of no examples there is no other

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from sonikeras.sources._classes import CIFAR10, CIFAR100
@@ -106,6 +105,8 @@ def _folder(archive: _Archive) -> Path:
     origin, target = _ORIGIN + archive.file, datasets / f"{archive.cache_name}_archive"
     if not target.exists():
         print(f"Fetching {archive.title}, {archive.megabytes} MB, from {origin} to {datasets}", flush=True)
+    import keras
+
     try:
         home.mkdir(parents=True, exist_ok=True)
         unpacked = keras.utils.get_file(

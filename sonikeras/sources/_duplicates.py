@@ -59,7 +59,8 @@ def duplicates_between(train: Examples, test: Examples) -> list[tuple[int, int, 
         ValueError: An image cannot be read; the message names it.
 
     Example:
-        >>> from sonikeras.sources import duplicates_between, load_examples
+        >>> from sonikeras.sources import load_examples
+        >>> from sonikeras.sources._duplicates import duplicates_between
         >>> cats = load_examples("c2", "test", images_per_class=10)
         >>> pairs = duplicates_between(cats, cats)  # doctest: +ELLIPSIS
         Reading ...

@@ -161,7 +161,7 @@ def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator
 
     Example:
         >>> import sonikeras
-        >>> from sonikeras import records
+        >>> from sonikeras.sources import records
         >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
         ... # doctest: +ELLIPSIS
         Sounds and pictures in out/train
@@ -199,7 +199,7 @@ def load(
 
     Example:
         >>> import sonikeras
-        >>> from sonikeras import records
+        >>> from sonikeras.sources import records
         >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
         ... # doctest: +ELLIPSIS
         Sounds and pictures in out/train

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sonikeras
-from sonikeras.datasets import _pipeline as datasets
+from sonikeras.datasets import _loading as datasets
 from sonikeras.datasets.cache import SoundCache
 
 SMALL = {"split": "test", "images_per_class": 5, "output": "audio"}
@@ -76,7 +76,7 @@ def test_cache_that_cannot_be_written_to_still_serves(tmp_path, computed, monkey
     def refuse(*args):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("sonikeras.config._files.write_bytes", refuse)
+    monkeypatch.setattr("sonikeras.datasets.cache.write_bytes", refuse)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read(cache=tmp_path)

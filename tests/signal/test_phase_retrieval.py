@@ -412,7 +412,7 @@ def test_compiled_code_is_kept_on_disk_and_gives_the_same_to_the_bit(tmp_path):
     script = """
 import zlib
 import numpy as np
-from sonikeras import kernels
+from sonikeras.signal import _kernels as kernels
 rng = np.random.default_rng(0)
 magnitudes, phase = rng.rayleigh(size=(513, 80)).astype("float32"), rng.normal(size=(513, 80)).astype("float32")
 frame = dict(frame_length=1024, frame_step=512, fft_length=1024, window="hann")
