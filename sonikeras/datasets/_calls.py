@@ -109,7 +109,7 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
     def call(*arrays: np.ndarray) -> tuple[np.ndarray, str]:
         with _calls.running():
             try:
-                return np.ascontiguousarray(function(*arrays)), ""
+                return np.asarray(function(*arrays), order="C"), ""
             except (ValueError, OSError, MemoryError) as error:
                 return np.empty(0, dtype), " ".join(str(error).split()) or type(error).__name__
 

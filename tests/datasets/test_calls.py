@@ -200,6 +200,7 @@ def test_a_script_ends_with_its_own_status(tmp_path, name):
         (ValueError("Two\nlines. Received: [1] a.png (7 bytes)"), "Two lines. Received: [1] a.png (7 bytes)"),
         (OSError(5, "Input/output error", "a.png"), "[Errno 5] Input/output error: 'a.png'"),
         (MemoryError(), "MemoryError"),
+        (ValueError('Received: Bär\\c:\\new ] "猫".png'), 'Received: Bär\\c:\\new ] "猫".png'),
     ],
 )
 def test_what_a_function_raises_is_told_in_one_line(error, message):
