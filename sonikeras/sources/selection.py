@@ -96,7 +96,7 @@ def parts_of(data_dir: str | os.PathLike | None) -> tuple[str, ...]:
             no other. A training part is expected of each source, and its absence is an error of `load_examples`.
 
     Example:
-        >>> from sonikeras.sources import parts_of
+        >>> from sonikeras.sources.selection import parts_of
         >>> parts_of(None)
         ('train', 'test')
     """
