@@ -462,7 +462,7 @@ def test_lengths_keep_the_proportions_of_the_chain(recipe, preset, photo):
     assert recipe.with_bins(config, 513) == config
     short = recipe.with_bins(config, 129)
     assert short.bins == (128 if preset == "lossless" else 129) and short.seconds == pytest.approx(config.seconds / 4)
-    assert short.analysis_frame_length / short.frame_length == config.analysis_frame_length / config.frame_length
+    assert short.analysis.frame_length / short.frame_length == config.analysis.frame_length / config.frame_length
     assert sonikeras.sonify(photo, short).shape == (short.samples,)
 
 
