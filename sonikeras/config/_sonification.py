@@ -330,10 +330,9 @@ class SonificationConfig:
     @property
     def analysis(self) -> TransformSettings:
         """The transform of the spectrogram: the `analysis_*` fields, or the synthesis where they are `None`."""
-        own: list[Any] = [getattr(self, name) for name in _ANALYSIS]
-        return TransformSettings(
-            *(theirs if mine is None else mine for mine, theirs in zip(own, self.synthesis, strict=True))
-        )
+        own = (getattr(self, name) for name in _ANALYSIS)
+        chosen: list[Any] = [theirs if mine is None else mine for mine, theirs in zip(own, self.synthesis, strict=True)]
+        return TransformSettings(*chosen)
 
     def resolved(self) -> SonificationConfig:
         """The same chain with no `analysis_*` field left at `None`. Equal chains have equal resolved configs."""
