@@ -1,4 +1,4 @@
-"""Every default of the signal chain, and what all rooms rest on: limits, argument checks, files."""
+"""The config of the signal chain, and the foundations of all packages: limits, checks of arguments, files."""
 
 from sonikeras.config._presets import presets
 from sonikeras.config._sonification import (

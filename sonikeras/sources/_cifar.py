@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sonikeras.sources._catalog import Catalog, by_class, unique
 from sonikeras.sources._classes import CIFAR10, CIFAR100
-from sonikeras.sources._listing import Listing, by_class, unique
 from sonikeras.sources._pickles import Name, Vocabulary, brief, read_pickle
 
 _ORIGIN = "https://www.cs.toronto.edu/~kriz/"
@@ -62,7 +62,7 @@ ARCHIVES = {
 }
 
 
-def listing(name: str, class_names: Sequence[str], split: str) -> Listing:
+def catalog(name: str, class_names: Sequence[str], split: str) -> Catalog:
     """The images of some classes from one of the two parts.
 
     They are read from `$KERAS_HOME/datasets` (`~/.keras/datasets`), where `keras.datasets` keeps them, too. Where they
@@ -93,7 +93,7 @@ def listing(name: str, class_names: Sequence[str], split: str) -> Listing:
                 names.append(image_name)
                 images.append(image.copy())  # a view would keep its whole batch
     names = unique(labels, names)
-    return Listing(labels, names, names, images, divided=True).take(by_class(labels))
+    return Catalog(labels, names, names, images, pre_split=True).take(by_class(labels))
 
 
 def _folder(archive: _Archive) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.sources._listing import Listing, by_class
+from sonikeras.sources._catalog import Catalog, by_class
 from sonikeras.sources._tfrecords import Part, scan
 
 
@@ -93,7 +93,7 @@ def class_names(builder: Any) -> list[str]:
     return sorted(builder.info.features[_keys(builder)[1]].names)
 
 
-def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
+def catalog(builder: Any, class_names: Sequence[str], split: str) -> Catalog:
     """The images of some classes of a prepared data set, where they lie in its files.
 
     Args:
@@ -132,4 +132,4 @@ def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
                 labels.append(numbers[label.integer])
                 names.append(f"{file.name}__{number}")
                 items.append(Part(file, image.offset, image.length, record))
-    return Listing(labels, names, names, items, divided=test is not None).take(by_class(labels))
+    return Catalog(labels, names, names, items, pre_split=test is not None).take(by_class(labels))

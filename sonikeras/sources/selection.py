@@ -14,8 +14,8 @@ from sonikeras.config._checks import check_choice, check_number
 from sonikeras.sources import _builtin as builtin, _folders as folders, audio, images, records
 from sonikeras.sources._classes import SIZES
 from sonikeras.sources._duplicates import duplicates_between, groups_of_duplicates
-from sonikeras.sources._opened import Source, choose_classes, load, open_source
-from sonikeras.sources._splits import in_part
+from sonikeras.sources._source import Source, choose_classes, load, open_source
+from sonikeras.sources._splits import in_fraction
 from sonikeras.sources.examples import Examples, Record, check_shard, readable
 
 __all__ = [
@@ -200,10 +200,10 @@ class Selection:
         groups = groups_of_duplicates(examples) if self.group_duplicates else None
         chosen = np.ones(len(keys), bool)
         if fold is not None:
-            held_out = in_part(keys, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
+            held_out = in_fraction(keys, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
             chosen &= held_out == (split == "test")
         if split != "test" and self.validation_split:
-            held_out = in_part(keys, 0, self.validation_split, salt="validation", groups=groups)
+            held_out = in_fraction(keys, 0, self.validation_split, salt="validation", groups=groups)
             chosen &= held_out == (split == "validation")
         subset = examples.select(np.flatnonzero(chosen).tolist())
         missing = sorted(set(range(len(subset.class_names))) - set(subset.labels.tolist()))

@@ -12,9 +12,9 @@ import pytest
 
 import sonikeras
 from sonikeras.sources import Record, _tfrecords as tfrecords, load_examples, near_duplicates
+from sonikeras.sources._catalog import unique
 from sonikeras.sources._classes import CHOICES, CIFAR10, CIFAR100, SIZES
 from sonikeras.sources._duplicates import duplicates_between, groups_of_duplicates
-from sonikeras.sources._listing import unique
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "test")
@@ -623,7 +623,7 @@ def test_a_file_that_cannot_be_read_resembles_nothing(image_folder):
     assert groups_of_duplicates(examples)[0] == 0
 
 
-def test_the_built_in_parts_share_no_near_duplicates():
+def test_the_built_in_fractions_share_no_near_duplicates():
     train, test = parts("c2", images_per_class=100)
     assert not duplicates_between(train, test)
 

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from sonikeras.sources import (
+    _arrays as arrays,
     _builtin as builtin,
+    _catalog as catalogs,
     _cifar as cifar,
     _folders as folders,
-    _listing as listings,
     _tfds as tfds,
     records,
 )
+from sonikeras.sources._catalog import Catalog
 from sonikeras.sources._classes import CHOICES, SIZES
-from sonikeras.sources._listing import Listing
 from sonikeras.sources.examples import Examples
 
 _NAMES = ("builtin", "keras:cifar10", "keras:cifar100", "tfds:NAME")
@@ -37,14 +38,14 @@ class Source:
         title: Its name in errors.
         choices: The classes of each data set name, where the source defines them.
         class_names: Names of all classes, in order.
-        load: Function of class names, a split and the largest number of examples of a class, to a `Listing`.
+        load: Function of class names, a split and the largest number of examples of a class, to a `Catalog`.
         has_validation: Boolean, whether the source has a validation split.
     """
 
     title: str
     choices: dict[str, tuple[str, ...]]
     class_names: list[str]
-    load: Callable[[list[str], str, int | None], Listing]
+    load: Callable[[list[str], str, int | None], Catalog]
     has_validation: bool = False
 
 
@@ -58,22 +59,49 @@ def open_source(source: Any, data_dir: str | os.PathLike | None, *, stage: str, 
             f"Received: stage={stage!r}"
         )
     if not isinstance(source, str):
-        pixels, labels, names = listings.check_arrays(source)
-        return Source("the arrays", {}, names, _by_split(lambda chosen, _: listings.of_arrays(pixels, labels, chosen)))
+        return _open_arrays(source)
     kind, _, title = source.partition(":")
-    if source == "builtin":
-        return Source("the built-in images", CHOICES["builtin"], list(builtin.CLASSES["c15"]), _load_builtin)
-    if kind == "keras" and title in cifar.ARCHIVES:
-        find = functools.partial(cifar.listing, title)
-        return Source(title, CHOICES[title], list(cifar.ARCHIVES[title].classes), _by_split(find))
-    if kind == "tfds" and title:
-        builder = tfds.prepared(title)
-        choices = CHOICES.get(builder.name, {})
-        return Source(title, choices, tfds.class_names(builder), _by_split(functools.partial(tfds.listing, builder)))
-    raise ValueError(
-        f"Unknown `source`. Allowed values: {list(_NAMES)}, or a pair of arrays (images, labels). "
-        f"Received: source={source!r}"
-    )
+    opened = _KINDS[kind](title) if kind in _KINDS and not source.endswith(":") else None
+    if opened is None:
+        raise ValueError(
+            f"Unknown `source`. Allowed values: {list(_NAMES)}, or a pair of arrays (images, labels). "
+            f"Received: source={source!r}"
+        )
+    return opened
+
+
+def _open_builtin(title: str) -> Source | None:
+    if title:
+        return None
+    return Source("the built-in images", CHOICES["builtin"], list(builtin.CLASSES["c15"]), _load_builtin)
+
+
+def _open_keras(title: str) -> Source | None:
+    if title not in cifar.ARCHIVES:
+        return None
+    find = functools.partial(cifar.catalog, title)
+    return Source(title, CHOICES[title], list(cifar.ARCHIVES[title].classes), _by_split(find))
+
+
+def _open_tfds(title: str) -> Source | None:
+    if not title:
+        return None
+    builder = tfds.prepared(title)
+    find = functools.partial(tfds.catalog, builder)
+    return Source(title, CHOICES.get(builder.name, {}), tfds.class_names(builder), _by_split(find))
+
+
+#: Functions that open the source `"KIND:TITLE"`, or return `None` for an unknown title. To add a source, add an entry.
+_KINDS: dict[str, Callable[[str], Source | None]] = {
+    "builtin": _open_builtin,
+    "keras": _open_keras,
+    "tfds": _open_tfds,
+}
+
+
+def _open_arrays(source: Any) -> Source:
+    pixels, labels, names = arrays.check_arrays(source)
+    return Source("the arrays", {}, names, _by_split(lambda chosen, _: arrays.catalog(pixels, labels, chosen)))
 
 
 def _open_folder(root: Path, stage: str, extensions: tuple[str, ...]) -> Source:
@@ -82,22 +110,22 @@ def _open_folder(root: Path, stage: str, extensions: tuple[str, ...]) -> Source:
         names, has_validation = records.class_names(root), records.has_validation(root)
         return Source(str(root), CHOICES["folder"], names, _by_split(find), has_validation)
     found = folders.layout(root)
-    find = functools.partial(folders.listing, found, extensions=extensions)
+    find = functools.partial(folders.catalog, found, extensions=extensions)
     has_validation = "validation" in found.parts
     return Source(str(root), CHOICES["folder"], folders.class_folders(found), _by_split(find), has_validation)
 
 
-def _by_split(find: Callable[[list[str], str], Listing]) -> Callable[[list[str], str, int | None], Listing]:
-    return lambda names, split, images_per_class: listings.part(find(names, split), split, images_per_class)
+def _by_split(find: Callable[[list[str], str], Catalog]) -> Callable[[list[str], str, int | None], Catalog]:
+    return lambda names, split, images_per_class: catalogs.select_split(find(names, split), split, images_per_class)
 
 
-def _load_builtin(names: list[str], split: str, images_per_class: int | None) -> Listing:
+def _load_builtin(names: list[str], split: str, images_per_class: int | None) -> Catalog:
     limit = {} if images_per_class is None else {"images_per_class": images_per_class}
     pixels, labels, ids = builtin.load(names, split, **limit)
-    return Listing(labels.tolist(), ids, ids, pixels, divided=True)
+    return Catalog(labels.tolist(), ids, ids, pixels, pre_split=True)
 
 
-def _list_records(directory: Path, class_names: list[str], split: str, *, stage: str) -> Listing:
+def _list_records(directory: Path, class_names: list[str], split: str, *, stage: str) -> Catalog:
     """Some classes of the record files that `sonikeras.prepare` wrote."""
     if stage == "image":
         raise ValueError(
@@ -110,7 +138,7 @@ def _list_records(directory: Path, class_names: list[str], split: str, *, stage:
     labels = [numbers[found[i]] for i in chosen]
     named = [names[i] for i in chosen]
     items = [places[i] for i in chosen]
-    return Listing(labels, named, named, items, divided=True).take(listings.by_class(labels))
+    return Catalog(labels, named, named, items, pre_split=True).take(catalogs.by_class(labels))
 
 
 def choose_classes(source: Source, name: str | None, classes: Sequence[str] | None) -> list[str]:
@@ -144,7 +172,7 @@ def load(source: Source, class_names: list[str], split: str, images_per_class: i
     found = source.load(class_names, split, images_per_class)
     missing = [class_names[label] for label in sorted(set(range(len(class_names))) - set(found.labels))]
     if not found.items or (missing and split == "train"):
-        if found.divided:
+        if found.pre_split:
             raise ValueError(
                 f"Each class must have examples in the split {split!r}. Received: none of {missing} in {source.title}"
             )
@@ -161,7 +189,7 @@ def load(source: Source, class_names: list[str], split: str, images_per_class: i
     )
 
 
-def _keys(found: Listing, class_names: list[str]) -> list[str]:
+def _keys(found: Catalog, class_names: list[str]) -> list[str]:
     """Class and name of each example. Files count without extension, which their names have only if ambiguous."""
     return [
         f"{class_names[label]}/{key.rpartition('.')[0] if isinstance(item, Path) else key}"
