@@ -1,4 +1,4 @@
-"""Checks of arguments: the rule, the allowed values, and what was received."""
+"""Checks of arguments. Errors state the rule, the allowed values, and what was received."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar as Python's own, which files can hold, in tuples and lists too; anything else as it is."""
+    """Converts NumPy scalars, also in tuples and lists, to Python numbers, which JSON has."""
     if isinstance(value, tuple | list):
         return type(value)(map(plain, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
-    """Raises a `ValueError` that names the allowed values, unless `value` is one of them. Returns it, plain."""
+    """Returns `value` as a plain Python value. Raises a `ValueError` unless it is one of the allowed values."""
     value = plain(value)
     if isinstance(value, np.ndarray) or value not in list(allowed):
         raise ValueError(f"Unknown `{name}`. Allowed values: {list(allowed)}. Received: {name}={shown(value)}")
@@ -25,7 +25,7 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
 
 
 def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> None:
-    """Raises a `ValueError` unless a frame is at least as long as a step, and a transform as long as a frame."""
+    """Raises a `ValueError` unless `1 <= frame_step <= frame_length <= fft_length`."""
     check_integer("frame_length", frame_length, minimum=1)
     check_integer("frame_step", frame_step, minimum=1)
     if fft_length is not None:
@@ -38,8 +38,8 @@ def check_frame(frame_length: int, frame_step: int, fft_length: int | None) -> N
 
 
 def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
-    """Raises a `ValueError` where windows that follow each other leave moments that no frame determines."""
-    if 2 * frame_step <= frame_length:  # up to half a window all of them overlap well
+    """Raises a `ValueError` if there are samples between windows that no frame determines."""
+    if 2 * frame_step <= frame_length:  # all windows overlap enough at half their length
         return
     from scipy.signal import get_window
 
@@ -48,7 +48,7 @@ def check_overlap(window: str, frame_length: int, frame_step: int) -> None:
     overlapped = squares.reshape(-1, frame_step).sum(axis=0)
     if overlapped.min() < 0.01 * overlapped.max():
         raise ValueError(
-            "`frame_step` must be small enough for the windows to overlap, or no sound can be made. "
+            "`frame_step` must be small enough for the windows to overlap, or audio cannot be synthesized. "
             f"Received: frame_step={frame_step}, frame_length={frame_length}, window={window!r}"
         )
 
@@ -62,7 +62,7 @@ def check_integer(name: str, value: Any, *, minimum: int) -> int:
 
 def check_number(name: str, value: Any, rule: str, holds: Any) -> Any:
     value = plain(value)
-    # An integer may be too large for a float, and NaN is below nothing.
+    # An integer may be too large for a float. Comparisons with NaN are false.
     number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if not number or not holds(value):
         raise ValueError(f"`{name}` must be {rule}. Received: {name}={shown(value)}")
@@ -70,19 +70,19 @@ def check_number(name: str, value: Any, rule: str, holds: Any) -> Any:
 
 
 def shown(value: Any, longest: int = 200) -> str:
-    """A value as an error shows it: what is too long, or cannot be written, is cut."""
+    """A value as errors show it, truncated if it is long."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, lists nested as deeply
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or deeply nested lists
         return f"a value of type {type(value).__name__} that is too large to show"
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
 def check_audio(audio: Any) -> np.ndarray:
-    """An array of mono samples as float32.
+    """Mono audio as float32.
 
     Raises:
-        ValueError: Another rank or type, no sample, NaN or infinity.
+        ValueError: The rank or type is another one, or there are no samples, NaN or infinity.
     """
     audio = np.asarray(audio)
     if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
@@ -96,7 +96,7 @@ def check_audio(audio: Any) -> np.ndarray:
 
 
 def check_peak(audio: np.ndarray) -> np.ndarray:
-    """The same audio, or a `ValueError` where it goes beyond -1..1 by a step of 16-bit PCM, which would clip it."""
+    """Returns the audio. Raises a `ValueError` if 16-bit PCM would clip it."""
     peak = float(np.abs(audio).max())
     if peak > 1 + 1 / 32768:
         raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.6g}")

@@ -1,4 +1,4 @@
-"""What went wrong, in one line: TensorFlow reports an error inside a pipeline in many, within errors of its own."""
+"""Errors in one line. TensorFlow wraps an error inside a pipeline in its own errors, with many lines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _Item = TypeVar("_Item")
 
 
 def raised_inside(error: BaseException) -> str | None:
-    """The message of what a function of ours raised inside a `tf.data` pipeline, or `None` where there is none.
+    """The message of an error that sonikeras raised inside a `tf.data` pipeline, or `None` if it is another error.
 
     Args:
-        error: What the pipeline raised.
+        error: The error of the pipeline.
 
     Returns:
-        String of one line.
+        String, one line.
 
     Example:
         >>> from sonikeras.config._errors import raised_inside
@@ -28,14 +28,14 @@ def raised_inside(error: BaseException) -> str | None:
     text = str(error)
     if failed := re.search(r"assertion failed: \[(.*?)\](?=\s*(\[\[|$|\n))", text):
         return re.sub(r"\\(['\"\\])", r"\1", failed[1].replace("] [", " "))  # TensorFlow escapes these as C does
-    # A generator's, or a function's of the user: TensorFlow writes the traceback, whose last line has it again.
+    # From a generator or a function of the user: the last line of the traceback repeats the message.
     raised = re.findall(r"^(?:ValueError|OSError): (.*)", text, re.MULTILINE)
     return raised[-1] if raised else None
 
 
 @contextlib.contextmanager
 def plain() -> Iterator[None]:
-    """Raises what a function of ours raised inside a pipeline as a `ValueError` with that message alone."""
+    """Turns an error that sonikeras raised inside a pipeline into a `ValueError` with its message."""
     try:
         yield
         return
@@ -47,7 +47,7 @@ def plain() -> Iterator[None]:
 
 
 def plainly(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items, with errors as `plain` has them."""
+    """The items of an iterable, with errors converted by `plain`."""
     iterator = iter(items)
     while True:
         with plain():
@@ -59,13 +59,13 @@ def plainly(items: Iterable[_Item]) -> Iterator[_Item]:
 
 
 def in_one_line(error: BaseException) -> str | None:
-    """What a command says of an error that is the user's or the machine's; `None` of one that is the program's.
+    """The message of an error for a command line user, or `None` if the error is a bug.
 
     Args:
-        error: What a command raised.
+        error: The error of a command.
 
     Returns:
-        String of one line.
+        String, one line.
 
     Example:
         >>> from sonikeras.config._errors import in_one_line
@@ -91,10 +91,10 @@ def _is_tensorflows(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    """The first line of an error of TensorFlow's that says something, without the node in which it was."""
-    told = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name:.*)?", "", str(error))
+    """The first informative line of a TensorFlow error, without the name of the node."""
+    text = re.sub(r"\{\{.*?\}\}|\[\[.*?\]\]|\[Op:\w+\]( name:.*)?", "", str(error))
     heads = ("Graph execution error:", "Detected at node", "<stack traces unavailable>", "File ", "Hint:")
-    lines = [line.strip() for line in told.splitlines()]
+    lines = [line.strip() for line in text.splitlines()]
     return next((line for line in lines if line and not line.startswith(heads)), "no message")
 
 

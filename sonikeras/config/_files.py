@@ -1,6 +1,6 @@
-"""Files that are either whole or not there: every write goes to a neighbor first and is then renamed.
+"""Atomic writing of files, reading of files that may be damaged, and safe file names.
 
-And what reads such files again, which may have been damaged since, and makes the names of new ones safe.
+A file is written under a temporary name and then renamed, so that it is either complete or missing.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import unicodedata
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_PART = ".part"  # in the name of what is not yet whole
+TEMPORARY = ".part"  # in the names of incomplete files
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -34,7 +34,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-# Names of devices on Windows, whatever their ending, and the characters that no name has there.
+# Names of devices on Windows, with any extension, and characters that are not allowed in names.
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])\s*(\.|$)", re.IGNORECASE)
 
 
@@ -44,24 +44,24 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff\u200e\u200f
 _MARKED = re.compile(r"~[0-9a-f]{10}\Z", re.IGNORECASE)
 
 
-_NAME_BYTES = 255  # of a name in the usual file systems
+_NAME_BYTES = 255  # the longest name in common file systems
 
 
-_SAFE_BYTES = 200  # which leaves room for endings
+_SAFE_BYTES = 200  # leaves room for extensions
 
 
 def safe_names(names: Sequence[str]) -> list[str]:
-    """A file name for each of some texts: readable, different from all others, and good on every system.
+    """A readable and unique file name for each text, valid on every system.
 
-    A text that is such a name already stays as it is. In others what no file name can have is replaced by `_`, and they
-    are cut to 200 bytes; a `~` and 10 hexadecimal digits of the text's SHA-256 then keep them apart. So do texts that
-    differ only in case or Unicode form, which some file systems take for one.
+    A text that is a valid name is not changed. In other texts, invalid characters are replaced by `_`, and the text is
+    truncated to 200 bytes; `~` and 10 hexadecimal digits of its SHA-256 make it unique. The same suffix is added to
+    texts that differ only in case or Unicode form, which some file systems do not distinguish.
 
     Args:
-        names: List of strings, all different: of classes, of examples, whatever they hold.
+        names: List of different strings, such as the names of classes or examples.
 
     Returns:
-        List of strings: no path, no hidden file, no option of a command, no device, at most 211 bytes of UTF-8.
+        List of strings: not paths, hidden files, command line options or devices, and at most 211 bytes of UTF-8.
 
     Example:
         >>> from sonikeras.config._files import safe_names
@@ -73,7 +73,7 @@ def safe_names(names: Sequence[str]) -> list[str]:
 
 
 def folded(name: str) -> str:
-    """The same for names that some file systems take for one."""
+    """A key that is equal for names which some file systems do not distinguish."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -95,11 +95,11 @@ def _marked(name: str) -> str:
 
 
 def is_file_name(name: str, *, ending: int = 0) -> bool:
-    """Whether a text can be the name of a visible file or folder here, as it is; on Windows that is far less.
+    """Whether a text can be the name of a visible file or folder on this system.
 
     Args:
         name: String.
-        ending: Integer, so many bytes must still find room behind it. Defaults to 0.
+        ending: Integer, the number of bytes that will be appended to it. Defaults to 0.
     """
     if not name or name.startswith(".") or re.search(r"[\0/\\]", name):
         return False
@@ -112,10 +112,10 @@ def is_file_name(name: str, *, ending: int = 0) -> bool:
 
 
 def check_no_link(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> None:
-    """Checks that nothing below the folder `root` on the way to `path`, nor itself, is a link: it leads elsewhere.
+    """Checks that neither `path` nor a folder between it and the folder `root` is a link.
 
     Raises:
-        ValueError: Something is; the message names it.
+        ValueError: One of them is a link. The message names it.
     """
     place = Path(root)
     for part in Path(path).relative_to(place).parts:
@@ -126,7 +126,7 @@ def check_no_link(path: str | os.PathLike[str], root: str | os.PathLike[str]) ->
             return
         if stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
             raise ValueError(
-                f"What is written must stay in its folder: a link on the way is not followed. Remove it. "
+                f"Files are written in their folder only: links are not followed. Remove the link. "
                 f"Received: {place}, a link to {os.readlink(place)}"
             )
 
@@ -135,12 +135,12 @@ _JUNCTION = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", -1)
 
 
 class FullDiskError(OSError):
-    """A file cannot be written since the disk, or what one may use of it, is full."""
+    """A file cannot be written since the disk or the quota is full."""
 
 
 @contextlib.contextmanager
 def explaining_full_disk(path: str | os.PathLike[str], advice: str = "make room, then try again") -> Iterator[None]:
-    """Raises in the place of a full disk's error, which often names no file, one that names `path` and says what to do.
+    """Replaces the error of a full disk, which often names no file, by one that names `path` and gives advice.
 
     Raises:
         FullDiskError: The disk is full.
@@ -148,34 +148,32 @@ def explaining_full_disk(path: str | os.PathLike[str], advice: str = "make room,
     try:
         yield
     except OSError as error:
-        # Libraries written in C give the number as text.
+        # Libraries in C give the number as text.
         number = error.errno or next((each for each in _FULL if os.strerror(each) in str(error)), None)
         if number not in _FULL:
             raise
-        message = f"{os.strerror(number)}, so that a file cannot be written: {advice}. Received: file"
-        told = error.filename if error.filename and _PART not in str(error.filename) else path
-        raise FullDiskError(number, message, os.fspath(told)) from error
+        message = f"{os.strerror(number)}, and a file cannot be written: {advice}. Received: file"
+        name = error.filename if error.filename and TEMPORARY not in str(error.filename) else path
+        raise FullDiskError(number, message, os.fspath(name)) from error
 
 
 @contextlib.contextmanager
 def replacing(
     path: str | os.PathLike[str], *, folder: str | os.PathLike[str] | None = None, keep: bool = False
 ) -> Iterator[Path]:
-    """Yields a temporary path which becomes `path` when the block ends, and vanishes when the block raises.
+    """Yields a temporary path that is renamed to `path` when the block ends, and deleted when it raises an error.
 
-    The temporary file is hidden, has the suffix of `path` (writers choose a format by it), and its name is unique, so
-    that two processes may write one `path`.
+    The temporary file is hidden, has the suffix of `path`, by which writers choose a format, and a unique name, so that
+    two processes can write the same `path`.
 
     Args:
-        path: The file to write or to replace. Its folder is made where it is missing.
-        folder: Where the temporary file lies, in the same file system, within which alone a rename is atomic. Defaults
-            to the folder of `path`.
-        keep: Boolean, whether a file `path` that is there already, were it since a moment ago, stays. Defaults to
-            `False`.
+        path: The file to write or replace. Missing folders are created.
+        folder: The folder of the temporary file, in the same file system. Defaults to the folder of `path`.
+        keep: Boolean, whether an existing file `path` is kept. Defaults to `False`.
 
     Raises:
-        FileNotFoundError: If the block ends without having written the temporary path.
-        FullDiskError: The disk is full; the message names `path`.
+        FileNotFoundError: The block did not write the temporary path.
+        FullDiskError: The disk is full. The message names `path`.
 
     Example:
 
@@ -189,7 +187,7 @@ def replacing(
     path = Path(path)
     with explaining_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{_PART}{path.suffix}"
+    temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{TEMPORARY}{path.suffix}"
     try:
         with explaining_full_disk(path):
             yield temporary
@@ -208,16 +206,16 @@ def replacing(
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[None]:
-    """Holds the lock `path`, a file that vanishes with it, during the block; the lock of a killed process is free.
+    """Holds the lock file `path` during the block, and deletes it afterwards. A killed process releases its lock.
 
-    Where the system or the file system has no locks, as Windows, nothing is locked.
+    On Windows, and on file systems without locks, nothing is locked.
 
     Args:
-        path: The file, in a folder that is there.
-        shared: Boolean, whether others may hold it so too; then its file stays. Defaults to `False`.
+        path: The file, in an existing folder.
+        shared: Boolean, whether several may hold the lock as shared; the file is then kept. Defaults to `False`.
 
     Raises:
-        BlockingIOError: Another process, or thread, holds it.
+        BlockingIOError: Another process or thread holds the lock.
         ValueError: `path` is a link.
     """
     if sys.platform == "win32":
@@ -234,7 +232,7 @@ def locked(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[No
                 raise BlockingIOError(error.errno, message, str(path)) from error
             except OSError:  # a file system without locks
                 pass
-            if not os.fstat(file.fileno()).st_nlink:  # its last holder took it away
+            if not os.fstat(file.fileno()).st_nlink:  # its last holder deleted it
                 continue
             try:
                 yield
@@ -245,42 +243,44 @@ def locked(path: str | os.PathLike[str], *, shared: bool = False) -> Iterator[No
 
 
 def no_follow(path: str, flags: int) -> int:
-    """The `opener` of `open` for a file which must not be a link that leads elsewhere.
+    """An `opener` for `open` that does not follow links.
 
     Raises:
-        ValueError: It is one.
+        ValueError: The file is a link.
     """
-    if os.path.islink(path):  # also where the system has no such flag
-        raise ValueError(f"A file of this name is made here: a link is not followed. Remove it. Received: {path}")
+    if os.path.islink(path):  # for systems without the flag
+        raise ValueError(
+            f"A file of this name is written here: links are not followed. Remove the link. Received: {path}"
+        )
     return os.open(path, flags | _NO_FOLLOW, 0o666)
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, folder: str | os.PathLike[str] | None = None) -> None:
-    """Writes `data` to the file `path`, atomically: see `replacing`."""
+    """Writes a file atomically. See `replacing`."""
     with replacing(path, folder=folder) as temporary, open(temporary, "xb") as file:
         file.write(data)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` to the file `path` as UTF-8 with line feeds as given, atomically: see `replacing`."""
+    """Writes a UTF-8 file atomically, without converting line feeds."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
-    """Writes `obj` to the file `path` as indented JSON, atomically; NaN and infinity, which JSON lacks, are refused."""
+    """Writes an indented JSON file atomically. NaN and infinity raise a `ValueError`."""
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike[str], advice: str) -> dict[str, Any]:
-    """The object that a JSON file holds that the library wrote, and which may have been damaged since.
+    """Reads an object from a JSON file that sonikeras wrote.
 
     Args:
         path: The file.
-        advice: What is to be done about a damaged one, as the message says it: an order.
+        advice: Imperative for the error about a damaged file, such as `"Delete it"`.
 
     Raises:
-        FileNotFoundError: It is not there.
-        ValueError: It holds no JSON object, numbers that no float can hold, or is nested too deeply.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not a JSON object, has numbers beyond the range of floats, or is nested too deeply.
 
     Example:
         >>> import os, tempfile
@@ -306,7 +306,7 @@ def _no_object(path: str | os.PathLike[str], advice: str, fault: str) -> ValueEr
 
 
 def parse_json(data: bytes) -> Any:
-    """The value of some JSON, of which whatever is wrong with it is a `ValueError`: depth, numbers, bytes, NaN."""
+    """Parses JSON. Every fault, such as NaN, a huge number or deep nesting, raises a `ValueError`."""
 
     def number(text: str) -> float:
         if not math.isfinite(value := float(text)):
@@ -320,11 +320,11 @@ def parse_json(data: bytes) -> Any:
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """The arrays of a NumPy archive that the library wrote, all of them read and checked with their CRC-32s.
+    """Reads all arrays of an `.npz` file that sonikeras wrote, and checks their CRC-32.
 
     Raises:
-        FileNotFoundError: It is not there.
-        ValueError: It is damaged.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as found:
@@ -348,51 +348,5 @@ def _reason(error: BaseException) -> str:
 
 
 def as_utf8(text: str) -> str:
-    """The text with escapes in the place of what UTF-8 cannot hold: bytes of the names of files that are no text."""
+    """A text that can be written as UTF-8. Bytes of a file name that are not UTF-8 are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def claim(
-    path: str | os.PathLike[str],
-    plan: Mapping[str, Any],
-    notes: Mapping[str, Any] | None = None,
-    *,
-    shared: bool = False,
-) -> None:
-    """Notes in a folder what is made in it, or checks that it is what was noted before: files of two plans never mix.
-
-    What a killed process left half written in the folder is removed, unless others may be writing there.
-
-    Args:
-        path: JSON file in that folder.
-        plan: What is made, as values that JSON can hold; a tuple counts as a list.
-        notes: More to be written with it, which may differ the next time. Defaults to `None`.
-        shared: Boolean, whether other processes may write to the folder at the same time. Defaults to `False`.
-
-    Raises:
-        ValueError: If the file notes another plan; the message names what differs. Or if it is damaged.
-    """
-    if first := not Path(path).exists():
-        # All but ASCII is escaped, so that names of folders which are no UTF-8 can be in it.
-        text = json.dumps({**plan, **(notes or {})}, indent=2, allow_nan=False) + "\n"
-        with replacing(path, keep=True) as temporary:
-            temporary.write_bytes(text.encode())
-    before = read_json(path, "Choose another folder, or delete this one")
-    plan = json.loads(json.dumps(plan))
-    old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
-    differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
-    if differences:
-        raise ValueError(
-            f"A folder must be new or hold what was made in the same way: choose another one. "
-            f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
-        )
-    for leftover in [] if first or shared else Path(path).parent.rglob(f".*{_PART}*"):
-        leftover.unlink(missing_ok=True)
-
-
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

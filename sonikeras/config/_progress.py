@@ -1,4 +1,4 @@
-"""What is said while long steps run, on stdout."""
+"""Messages and progress bars on stdout."""
 
 import functools
 import sys
@@ -6,17 +6,17 @@ import sys
 
 @functools.cache
 def say(line: str) -> None:
-    """Prints a line, the first time that it is said: the parts of a data set often have the same to say."""
+    """Prints a line once per process: the splits of a data set often have the same message."""
     encoding = sys.stdout.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 class Progress:
-    """A progress bar with the time left; where the output is not a terminal, a line every ten seconds.
+    """A progress bar with the remaining time. Without a terminal, it prints a line every ten seconds.
 
     Args:
-        title: String, printed above the bar.
-        total: Integer, number of steps.
+        title: String, a line above the bar.
+        total: Integer, the number of steps.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -26,5 +26,5 @@ class Progress:
         self._bar = keras.utils.Progbar(total, interval=0.1 if sys.stdout.isatty() else 10)
 
     def update(self, done: int) -> None:
-        """Shows that so many steps are done."""
+        """Shows the number of finished steps."""
         self._bar.update(done)

@@ -1,23 +1,23 @@
-"""How much a file or a config may ask for, so that a small one cannot take all memory or time.
+"""Limits on files and configs, so that a small one cannot use all memory or time.
 
-Each limit is checked before memory is taken, and named in the error. `set` changes it, for the process; an environment
-variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it where sonikeras is imported.
+Each limit is checked before memory is allocated, and the error names it. `set` changes a limit for the process. An
+environment variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it when sonikeras is imported.
 
-| limit | default | of what |
+| limit | default | meaning |
 |---|---|---|
 | `image_pixels` | 67,108,864 | pixels of an image file: 8192 x 8192 |
-| `image_side` | 1,048,576 | pixels of an image's longer side |
+| `image_side` | 1,048,576 | pixels of the longer side of an image |
 | `image_bytes` | 536,870,912 | bytes of an image file |
-| `audio_samples` | 134,217,728 | sample frames that are decoded, or that they become: 50 min at 44.1 kHz |
+| `audio_samples` | 134,217,728 | samples per channel, decoded or after resampling: 50 min at 44.1 kHz |
 | `audio_channels` | 256 | channels of an audio file |
-| `audio_rate` | 1,000,000 | samples a second, of an audio file and of a config |
-| `audio_rate_lowest` | 100 | samples a second, of an audio file: the lowest |
-| `config_bytes` | 1,048,576 | a config's text in an audio file |
-| `config_frames` | 1,048,576 | a config's `frames` |
-| `config_transform` | 262,144 | a config's frames' and transforms' lengths |
-| `config_cells` | 16,777,216 | bins times time steps, of a config's synthesis and of its analysis |
-| `config_iterations` | 100,000 | a config's `iterations` |
-| `picture_pixels` | 16,777,216 | pixels of a config's `picture_size` |
+| `audio_rate` | 1,000,000 | highest sample rate of an audio file or a config in Hz |
+| `audio_rate_lowest` | 100 | lowest sample rate of an audio file in Hz |
+| `config_bytes` | 1,048,576 | bytes of a config as JSON |
+| `config_frames` | 1,048,576 | `frames` of a config |
+| `config_transform` | 262,144 | frame and FFT lengths of a config |
+| `config_cells` | 16,777,216 | bins times frames in the synthesis and the analysis of a config |
+| `config_iterations` | 100,000 | `iterations` of a config |
+| `picture_pixels` | 16,777,216 | pixels of the `picture_size` of a config |
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIMITS = {
 
 
 def get(name: str) -> int:
-    """The limit of that name.
+    """The value of a limit.
 
     Example:
         >>> from sonikeras import limits
@@ -56,10 +56,10 @@ def set(**values: int) -> None:
     """Changes limits.
 
     Args:
-        **values: Positive integers, by the limits' names.
+        **values: Positive integers by the names of limits.
 
     Raises:
-        ValueError: There is no such limit, or a value is none.
+        ValueError: A limit is unknown, or a value is not a positive integer.
 
     Example:
         >>> from sonikeras import limits
@@ -74,7 +74,7 @@ def set(**values: int) -> None:
 
 
 def check(name: str, value: int, where: str) -> None:
-    """Raises a `ValueError` where a value is beyond a limit; `where` says whose it is."""
+    """Raises a `ValueError` if a value is beyond a limit. `where` names its owner in the error."""
     limit, lowest = _LIMITS[name], name.endswith("_lowest")
     if value < limit if lowest else value > limit:
         received = f"{value:,}" if value < 10**30 else "more than 10^30"

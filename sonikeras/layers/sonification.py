@@ -152,7 +152,7 @@ class AudioToPicture(SignalLayer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        needed = 2 * self.config.analysis_frame_step if self.config.analysis_transform == "mdct" else 1
+        needed = 2 * self.config.analysis.frame_step if self.config.analysis.transform == "mdct" else 1
         if len(input_shape) != 2 or input_shape[1] is None or input_shape[1] < needed:
             raise ValueError(
                 "The input of `AudioToPicture` must have the shape [batch, samples] with samples known and at least "

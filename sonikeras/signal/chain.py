@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config import SonificationConfig, TransformSettings, as_config
 from sonikeras.config._checks import check_audio
 from sonikeras.signal import mdct, pictures, spectrograms
 from sonikeras.signal._backend import operations, ops
@@ -140,7 +140,8 @@ def desonify(
         >>> sonikeras.desonify(audio, "matched", size=(64, 64)).shape
         (64, 64)
     """
-    power = _power(check_audio(audio), as_config(config), "")
+    config = as_config(config)
+    power = _power(check_audio(audio), config.synthesis, config.window)
     return magnitudes_to_image(ops.convert_to_numpy(spectrograms.power_to_amplitude(power)).T, size=size)
 
 
@@ -157,20 +158,18 @@ def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) ->
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Levels `[..., frames, bins]` in dB of sounds `[..., samples]`, as tensors: each sound is an example."""
-    power = _power(operations(audio).convert_to_tensor(audio), config, "analysis_")
+    power = _power(operations(audio).convert_to_tensor(audio), config.analysis, config.window)
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 
 
-def _power(audio: Any, config: SonificationConfig, prefix: str) -> Any:
-    """Squared magnitudes `[..., frames, bins]` in the synthesis transform, or with `prefix="analysis_"` in that one."""
-    transform, frame_length, frame_step, fft_length = (
-        getattr(config, prefix + name) for name in ("transform", "frame_length", "frame_step", "fft_length")
-    )
+def _power(audio: Any, settings: TransformSettings, window: str) -> Any:
+    """Squared magnitudes `[..., frames, bins]` of a transform."""
+    transform, fft_length, frame_length, frame_step = settings
     if transform == "mdct":
         return operations(audio).square(mdct.mdct(audio, frame_step=frame_step) / mdct.amplitude(frame_step))
     return spectrograms.stft_power(
-        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
+        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window
     )
 
 

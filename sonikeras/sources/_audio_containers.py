@@ -1,18 +1,18 @@
-"""What audio files say of themselves: where their samples lie, how many there are, and their comments.
+"""Headers of audio files: the position and number of samples, and comments.
 
-The decoder trusts a file's own sizes. These are often wrong in files that are whole: a program that writes to a pipe
-cannot go back to fill them in. So the sizes are read here, checked against the file, and put right for the decoder.
+Decoders trust the sizes in a header, which are often wrong in complete files: a program that writes to a pipe cannot
+update them. This module reads the sizes, checks them against the file, and corrects them for the decoder.
 
-A file is **cut** where its header states more than the file holds, unless what it states is no size but a placeholder:
+A file is **truncated** if its header states more data than the file has, unless the size is a placeholder:
 
-- 0, where something follows that is no chunk; or -1;
-- within 64 KiB of 2^31 or below 2^32 (or 16 MiB below 2^31, as in AIFF), which programs write that do not know better;
-- the length of the whole file, or that less 8: some programs fill in the wrong one of two sizes;
-- one byte more than there is, in whole sample frames: the pad byte was counted in, and is not there.
+- 0, if it is not followed by another chunk; or -1;
+- a size within 64 KiB of 2^31 or below 2^32 (or 16 MiB below 2^31, as in AIFF);
+- the length of the whole file, or that minus 8: some programs confuse two sizes;
+- one byte more than there is, after complete sample frames: a pad byte that is counted but missing.
 
-Then everything up to the end of the file is taken. A FLAC stream of unknown length is cut unless it ends with a whole
-frame, and an Ogg stream unless it ends with a whole page. An MP3 stream is cut where a Xing, Info or VBRI header states
-more than there is; without one there is no telling.
+With a placeholder, data end at the end of the file. A FLAC stream of unknown length is truncated unless it ends with a
+complete frame, an Ogg stream unless it ends with a complete page, and an MP3 stream if its Xing, Info or VBRI header
+states more data. Without such a header, truncated MP3 files are not detected.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _CHUNKS = 10_000  # more than any file has
 
 
 def container(file: BinaryIO, needed: Needed = lambda rate: None) -> Container:
-    """What a binary file says of itself. Its first bytes decide of what format it is.
+    """The container of an audio file. Its first bytes determine the format.
 
     Args:
         file: The file, which can seek.
-        needed: Function from the sample rate to how many sample frames are needed, or `None`: all.
+        needed: Function from the sample rate to the number of sample frames that are needed, or `None` for all.
 
     Raises:
-        Unreadable: It is no audio, or its header is damaged; the message says how.
+        Unreadable: The file is not audio, or its header is damaged. The message gives the reason.
     """
     size = file.seek(0, io.SEEK_END)
     start = after_tags(file, 0, size)
@@ -61,7 +61,7 @@ def container(file: BinaryIO, needed: Needed = lambda rate: None) -> Container:
 
 
 def _whole(stated: int, available: int, *, start: int, align: int = 1) -> bool | None:
-    """Whether so many bytes as a header states are there; `None` where what it states is a placeholder."""
+    """Whether the stated number of bytes is available, or `None` if it is a placeholder."""
     if 0 < stated <= available:
         return True
     size = start + available
@@ -78,7 +78,7 @@ def _whole(stated: int, available: int, *, start: int, align: int = 1) -> bool |
 
 
 def _chunks(file: BinaryIO, position: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, begin and stated length of each chunk of an IFF or RIFF file."""
+    """Name, start and stated length of each chunk of an IFF or RIFF file."""
     for _ in range(_CHUNKS):
         head = read_at(file, position, 8)
         if len(head) < 8:
@@ -90,12 +90,12 @@ def _chunks(file: BinaryIO, position: int, order: str) -> Iterator[tuple[bytes, 
 
 
 def _padded(file: BinaryIO, position: int, length: int) -> int:
-    """Where the next chunk begins: behind a pad byte where the length is odd, unless the writer forgot it."""
+    """The start of the next chunk: after a pad byte if the length is odd, unless the pad byte is missing."""
     return position + (length % 2 and read_at(file, position, 4) not in _NAMES)
 
 
 def _guid_chunks(file: BinaryIO, position: int) -> Iterator[tuple[bytes, int, int]]:
-    """The same of a Wave64 file, whose lengths count their own head, and whose chunks are aligned to 8 bytes."""
+    """The chunks of a Wave64 file, whose lengths include the header, and which are aligned to 8 bytes."""
     for _ in range(_CHUNKS):
         head = read_at(file, position, 24)
         if len(head) < 24:
@@ -147,12 +147,12 @@ def _wave64(file: BinaryIO, start: int, size: int) -> Container:
 def _wave(
     file: BinaryIO, form: bytes, fact: bytes, begin: int, stated: int, size: int, order: str, *, empty: bool
 ) -> Container:
-    """What a WAV file says of itself, made of its chunks: one with nothing but what the decoder needs."""
+    """A WAV file, rebuilt from its chunks with only those that the decoder needs."""
     if len(form) < 16:
         raise Unreadable("no fmt chunk")
     tag, align = struct.unpack_from(f"{order}H10xH", form)
     whole = empty or _whole(stated, size - begin, start=begin, align=max(align, 1))
-    # Of a block that is begun, a decoder of these can make nothing.
+    # These formats cannot be decoded from an incomplete block.
     rest = (size - begin) % max(align, 1) if tag in _WAVE_BLOCKS else 0
     stop = begin + stated if whole else size - rest
     if tag in _WAVE_MPEG:
@@ -160,7 +160,7 @@ def _wave(
         if found is not None:
             return dataclasses.replace(found, cut=found.cut or whole is False)
     chunks = struct.pack(f"{order}4sI", b"fmt ", len(form)) + form + bytes(len(form) % 2)
-    if len(fact) == 4 and whole:  # a count of sample frames, which is as wrong as the length that it came with
+    if len(fact) == 4 and whole:  # a count of sample frames, which is wrong if the length is
         chunks += struct.pack(f"{order}4sI", b"fact", 4) + fact
     length = stop - begin
     if length < 2**31:
@@ -174,7 +174,7 @@ def _wave(
 
 
 def _only_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
-    """Whether a file goes on with whole chunks up to its end."""
+    """Whether the rest of a file consists of complete chunks."""
     for name, begin, length in _chunks(file, position, order):
         if name not in _NAMES:
             return False
@@ -234,7 +234,7 @@ def _au(file: BinaryIO, start: int, size: int) -> Container:
 
 
 def _ogg(file: BinaryIO, start: int, size: int) -> Container:
-    """The length of an Ogg file is stated nowhere, but that of its last page is."""
+    """An Ogg file does not state its length, but each page does."""
     tail = read_at(file, max(start, size - 2**17), 2**17)  # longer than any page
     head = tail[tail.rfind(b"OggS") :]
     segments = head[26] if len(head) > 26 else 255
@@ -277,7 +277,7 @@ _PARSERS: dict[bytes, Callable[[BinaryIO, int, int], Container]] = {
 }
 
 
-# What else the decoder knows by its first bytes: VOC, NIST, AVR, PAF, PVF and IRCAM.
+# Further formats of the decoder, by their first bytes: VOC, NIST, AVR, PAF, PVF and IRCAM.
 _OTHERS = (
     b"Creative Voice File",
     b"NIST_1A",
@@ -289,7 +289,7 @@ _OTHERS = (
 )
 
 
-# Of chunks: only such names tell a forgotten pad byte, and chunks from samples.
+# Names of chunks, to detect missing pad bytes and to distinguish chunks from samples.
 _KNOWN = (
     b"LISTdatafactfmt id3 ID3 bextcue smplPEAKJUNKjunkinstcartiXMLafspPAD FLLRacidstrc_PMXaxmlchnalevlDISP"
     b"SSNDCOMMANNONAMEAUTH(c) MARKINSTAPPLCOMTCHANICMTISFTINAMIARTICRDICOPIGNRIPRDITRKIENGISBJIKEY"
@@ -299,7 +299,7 @@ _KNOWN = (
 _NAMES = frozenset(_KNOWN[i : i + 4] for i in range(0, len(_KNOWN), 4))
 
 
-# What PyAV may know: Matroska and WebM, ASF, AMR, WavPack, Monkey's Audio, TTA, AC-3. MP4 and AAC have no such bytes.
+# Formats of PyAV: Matroska and WebM, ASF, AMR, WavPack, Monkey's Audio, TTA, AC-3. MP4 and AAC have no signature.
 _MEDIA = (b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75", b"#!AMR", b"wvpk", b"MAC ", b"TTA1", b"\x0b\x77")
 
 

@@ -1,4 +1,4 @@
-"""The decoders of audio files: libsndfile, and where it is installed PyAV for what libsndfile does not know."""
+"""The decoders of audio files: libsndfile, and PyAV (if installed) for further formats."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import numpy as np
 from sonikeras.sources._audio_containers import container
 from sonikeras.sources._pieces import Container, Needed, Unreadable
 
-# Of libsndfile's formats, those that say what they are. The others are guessed from less than a file's first bytes.
+# The formats of libsndfile with a signature. It guesses the others from too few bytes.
 _FORMATS = (
     *("WAV", "WAVEX", "RF64", "W64", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF"),
     *("VOC", "NIST", "AVR", "PAF", "PVF", "SVX", "IRCAM"),
 )
 
 
-_BLOCK = 2**20  # samples, of all channels together, that are decoded at a time
+_BLOCK = 2**20  # samples of all channels that are decoded at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """An audio file that is open.
+    """An open audio file.
 
     Attributes:
-        rate: Integer, samples a second.
-        channels: Integer.
-        frames: Integer, sample frames that the header states or that were counted, or `None` where nobody knows.
-        least: Integer, so many there must be at least where `frames` is `None`.
-        comments: Its comments, as they are in the file.
-        blocks: Function that decodes it, in float32 arrays `[frames, channels]`.
-        ends: Function that says whether its last sample frame can be read, where that costs little.
+        rate: Integer, the sample rate in Hz.
+        channels: Integer, the number of channels.
+        frames: Integer, the number of sample frames, or `None` if it is unknown.
+        least: Integer, a lower bound of their number if `frames` is `None`.
+        comments: The comments in the file.
+        blocks: Function that decodes the file, as float32 arrays `[frames, channels]`.
+        ends: Function that returns whether the last sample frame can be read, if this is cheap to check.
     """
 
     rate: int
@@ -48,14 +48,14 @@ class Recording:
 
 @contextlib.contextmanager
 def open_recording(file: BinaryIO, needed: Needed) -> Iterator[Recording]:
-    """Opens an audio file, whatever its format.
+    """Opens an audio file of any format.
 
     Args:
-        file: The file, which can seek.
-        needed: Function from the sample rate to how many sample frames are needed, or `None`: all.
+        file: Seekable binary file.
+        needed: Function from the sample rate to the number of sample frames that are needed, or `None` for all.
 
     Raises:
-        Unreadable: It is no audio, damaged, or cut; the message says so, and no name. While blocks are read, too.
+        Unreadable: The file is not audio, damaged or truncated; also while blocks are read.
     """
     found = container(file, needed)
     if found.cut:
@@ -69,13 +69,13 @@ def _sndfile(found: Container) -> Iterator[Recording]:
     import soundfile
 
     class Sequential(soundfile.SoundFile):
-        """Soundfile seeks to where it is after each block, after which MP3 frames lack what those before them hold."""
+        """Prevents soundfile from seeking after each block, which resets the MP3 decoder."""
 
         def seekable(self) -> bool:
             return False
 
     try:
-        with Sequential(io.BufferedReader(found.stream, 2**16)) as sound:  # it reads MP3 files by 4 bytes
+        with Sequential(io.BufferedReader(found.stream, 2**16)) as sound:  # it reads MP3 files in steps of 4 bytes
             if sound.format not in _FORMATS:
                 raise Unreadable(f"it is of the format {sound.format}")
             unknown = sound.frames >= 2**62
@@ -98,7 +98,7 @@ def _sndfile(found: Container) -> Iterator[Recording]:
 
             yield Recording(sound.samplerate, sound.channels, frames, comments, blocks, ends)
     except soundfile.SoundFileError as error:
-        # It names the object that it read from, which says nothing.
+        # The message starts with the name of the file object.
         raise Unreadable(str(error).rpartition(">: ")[2] or "it is damaged") from error
 
 
@@ -135,9 +135,9 @@ def _media(found: Container) -> Iterator[Recording]:
 
 
 def _least(opened: Any, stream: Any) -> int:
-    """So many sample frames at least must be in a stream: what it states, less what codecs add at both ends."""
+    """A lower bound of the sample frames in a stream: the stated number minus the padding of codecs."""
     seconds = 0.0
-    if {"mov", "matroska", "asf"} & {*opened.format.name.split(",")}:  # of the others FFmpeg guesses the length
+    if {"mov", "matroska", "asf"} & {*opened.format.name.split(",")}:  # FFmpeg guesses the length of other formats
         if stream.duration and stream.time_base:
             seconds = float(stream.duration * stream.time_base)
         elif opened.duration:

@@ -1,4 +1,4 @@
-"""The images that come with sonikeras, the classes they form, and their fixed division into train and test.
+"""The built-in images, their classes, and their fixed split into train and test.
 
 The ten animals are the PyPI package `animal-mnist` 0.4 (see `builtin_data/NOTICE.md`). The digits are those of
 `sklearn.datasets.load_digits`.
@@ -18,22 +18,22 @@ import numpy as np
 from sonikeras.sources._classes import ANIMALS, CHOICES, DIGITS
 from sonikeras.sources._splits import near_duplicate_groups
 
-CLASSES = CHOICES["builtin"]  # every subset holds the one before it
+CLASSES = CHOICES["builtin"]  # every subset contains the previous one
 
 
 SPLITS = ("train", "test")
 
 
-_SPLIT_PARTS = 5  # one image in five is for the test
+_SPLIT_PARTS = 5  # one image in five is a test image
 
 
-MIN_IMAGES_PER_CLASS = _SPLIT_PARTS  # with fewer, the test part could be empty
+MIN_IMAGES_PER_CLASS = _SPLIT_PARTS  # with fewer, the test split could be empty
 
 
-# Above these correlations two images count as near-duplicates. Copies of the animals are above 0.98 (284 of 301 pairs
-# are equal). From there to 0.96 the eye cannot rule a copy out. Below, pairs are different animals in the same pose,
-# and groups soon run together (the largest: 56 images at 0.96, 144 at 0.95, 284 at 0.94). No two digits are equal, and
-# above 0.98 nearly all pairs are ones that are a plain bar (the largest group: 14 images at 0.98, 28 at 0.975).
+# Two images with a higher correlation are near-duplicates. Copies of animals have more than 0.98 (284 of 301 pairs are
+# equal). Between 0.96 and 0.98, images look like copies. Below 0.96, pairs are different animals in the same pose, and
+# groups soon merge (the largest has 56 images at 0.96, 144 at 0.95, 284 at 0.94). No two digits are equal, and above
+# 0.98 nearly all pairs are ones drawn as a plain bar (the largest group has 14 images at 0.98, 28 at 0.975).
 ANIMALS_THRESHOLD = 0.96
 
 
@@ -41,7 +41,7 @@ DIGITS_THRESHOLD = 0.98
 
 
 class _Source(NamedTuple):
-    """Images with their names, and for each class and split the indices of its images in the order of taking."""
+    """Images with their names, and for each class and split the indices of its images in the order of selection."""
 
     images: np.ndarray
     names: list[str]
@@ -51,38 +51,37 @@ class _Source(NamedTuple):
 def load(
     class_names: Sequence[str], split: str, images_per_class: int = 280
 ) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """Loads built-in images of the given classes from one side of the fixed train/test split.
+    """Loads built-in images of some classes from one side of the fixed train/test split.
 
-    The split does not depend on the arguments, on a seed or on the machine. In each class a fifth of the images is for
-    the test. An image, its (near-)duplicates and their mirror images always lie on the same side, also across classes.
-    Copies within a side stay: 19 % of the birds, 6 % of the bears and at most 2 % of the others repeat another one.
-    What a smaller `images_per_class` gives is, class by class, the beginning of what a larger one gives.
+    The split does not depend on arguments, seeds or the machine. In each class, a fifth of the images are test images.
+    An image, its near-duplicates and their mirror images are always in the same split, also across classes.
+    Copies within a split are kept: 19 % of the birds, 6 % of the bears and at most 2 % of the others repeat another
+    image. A smaller `images_per_class` selects the first images of a larger one in each class.
 
     Args:
-        class_names: Sequence of strings, the classes to load, each once: names of `CLASSES["c15"]`, in any order.
-            Labels always count the names in sorted order.
+        class_names: Sequence of different classes of `CLASSES["c15"]`, in any order. Labels are indices into the sorted
+            names.
         split: String, `"train"` or `"test"`.
-        images_per_class: Integer of at least 5, how many images of each class to use at most, both splits together:
-            a fifth of them (rounded) is the test part, the others are the train part. An animal has 1000 images, a
-            digit about 180; of a class with fewer than asked for, all images are used, divided in the same proportion.
-            Defaults to `280`, which is 224 for train and 56 for test.
+        images_per_class: Integer of at least 5, the largest number of images of each class in both splits together. A
+            fifth of them (rounded) are test images. An animal has 1000 images, a digit about 180. A class with fewer
+            images is split in the same proportion. Defaults to `280`: 224 for train and 56 for test.
 
     Returns:
         Tuple `(images, labels, names)`, class by class. `images` is a list of read-only uint8 arrays `[height, width]`,
-        light on black: `[28, 28]` for animals, `[8, 8]` for digits. `labels` is an int32 array `[len(images)]`, which
-        counts the sorted class names. `names` is a list of strings such as `"cat-0123"`, the class and the image's
-        position in that class of the source.
+        light on black: `[28, 28]` for animals, `[8, 8]` for digits. `labels` is an int32 array `[len(images)]` of
+        indices into the sorted class names. `names` is a list of strings such as `"cat-0123"`: the class and the
+        position of the image in it.
 
     Raises:
-        ValueError: If a class name or the split is unknown, a class is named twice or none is named, or
-            `images_per_class` is not an integer of at least 5.
-        RuntimeError: If the image file of the installation is missing or damaged.
+        ValueError: A class name or the split is unknown, a class is repeated or there is none, or `images_per_class` is
+            not an integer of at least 5.
+        RuntimeError: The image file of the installation is missing or damaged.
 
     Sources:
         Animals: Sina Mohammadi, `animal-mnist` 0.4, Python Package Index, 2025, MIT license.
         Digits: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,
-        1998, https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits, in the copy that
-        scikit-learn carries.
+        1998, https://archive.ics.uci.edu/ml/datasets/Optical+Recognition+of+Handwritten+Digits, in the copy in
+        scikit-learn.
 
     Example:
 
@@ -140,7 +139,7 @@ def _animals() -> _Source:
             "Reinstall sonikeras. "
             f"Received: {type(error).__name__}: {error}"
         ) from error
-    return _divide(images, labels, groups, ANIMALS)
+    return _split(images, labels, groups, ANIMALS)
 
 
 @functools.lru_cache(maxsize=1)
@@ -149,14 +148,14 @@ def _digits() -> _Source:
 
     images, labels = load_digits(n_class=len(DIGITS), return_X_y=True)
     images = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype("uint8")
-    return _divide(images, labels, near_duplicate_groups(images, threshold=DIGITS_THRESHOLD), DIGITS)
+    return _split(images, labels, near_duplicate_groups(images, threshold=DIGITS_THRESHOLD), DIGITS)
 
 
-def _divide(images: np.ndarray, labels: np.ndarray, groups: np.ndarray, class_names: Sequence[str]) -> _Source:
-    """Fills the test part of every class with whole groups, in the order of the SHA-256 of their pixels.
+def _split(images: np.ndarray, labels: np.ndarray, groups: np.ndarray, class_names: Sequence[str]) -> _Source:
+    """Fills the test split of every class with whole groups, in the order of the SHA-256 of their pixels.
 
-    A group that would overflow the test part of any of its classes goes to train. The groups of a single image, of
-    which every class has many, then fill each test part exactly.
+    A group that would overflow the test split of one of its classes goes to train. Groups of a single image, of which
+    every class has many, then fill each test split exactly.
     """
     room = np.round(np.bincount(labels) / _SPLIT_PARTS).astype(int)
     by_group = np.argsort(groups, kind="stable")
@@ -174,13 +173,13 @@ def _divide(images: np.ndarray, labels: np.ndarray, groups: np.ndarray, class_na
         indices = np.flatnonzero(labels == label).tolist()
         for position, index in enumerate(indices):
             names[index] = f"{name}-{position:04d}"
-        # By hash, so that a few images are a fair sample of the class, whatever the order of the source.
+        # By hash, so that a few images are a random sample of the class, whatever the order of the source.
         indices.sort(key=lambda index: _digest(images[index]))
         members[name] = {
             "train": [index for index in indices if not in_test[index]],
             "test": [index for index in indices if in_test[index]],
         }
-    images.flags.writeable = False  # it is cached, and `load` hands out views of it
+    images.flags.writeable = False  # it is cached, and `load` returns views of it
     return _Source(images, names, members)
 
 

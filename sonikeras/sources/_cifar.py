@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the cache folder of Keras, read without running anything that their files ask for."""
+"""CIFAR-10 and CIFAR-100 in the cache folder of Keras, read without running code in their files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sonikeras.sources._catalog import Catalog, by_class, unique
 from sonikeras.sources._classes import CIFAR10, CIFAR100
-from sonikeras.sources._listing import Listing, by_class, unique
 from sonikeras.sources._pickles import Name, Vocabulary, brief, read_pickle
 
 _ORIGIN = "https://www.cs.toronto.edu/~kriz/"
@@ -19,11 +19,11 @@ _ORIGIN = "https://www.cs.toronto.edu/~kriz/"
 _SIDE = 32
 
 
-_MOST_DIMENSIONS = 8  # they have two
+_MOST_DIMENSIONS = 8  # arrays have two
 
 
 class _Archive(NamedTuple):
-    """What Keras calls an archive, what it unpacks to, and what its files hold."""
+    """An archive: its names in Keras and on the server, its folder, its files and their contents."""
 
     title: str
     file: str
@@ -62,22 +62,22 @@ ARCHIVES = {
 }
 
 
-def listing(name: str, class_names: Sequence[str], split: str) -> Listing:
-    """The images of some classes from one of the two parts.
+def catalog(name: str, class_names: Sequence[str], split: str) -> Catalog:
+    """The catalog of some classes in one of the two splits.
 
-    They are read from `$KERAS_HOME/datasets` (`~/.keras/datasets`), where `keras.datasets` keeps them, too. Where they
-    are not there, they are fetched, after a line which says so.
+    The images are in `$KERAS_HOME/datasets` (`~/.keras/datasets`), as for `keras.datasets`. If they are missing, they
+    are downloaded after a message.
 
     Args:
         name: `"cifar10"` or `"cifar100"`.
-        class_names: Names of classes of it.
+        class_names: Names of its classes.
         split: `"train"` or `"test"`.
 
     Returns:
-        RGB images `[32, 32, 3]`, named as their files were.
+        RGB images `[32, 32, 3]` with the names of their original files.
 
     Raises:
-        OSError: They are not there and cannot be fetched; the message names the file and where to put it.
+        OSError: They are missing and cannot be downloaded. The message names the file and its folder.
         ValueError: A file is damaged.
     """
     archive = ARCHIVES[name]
@@ -93,7 +93,7 @@ def listing(name: str, class_names: Sequence[str], split: str) -> Listing:
                 names.append(image_name)
                 images.append(image.copy())  # a view would keep its whole batch
     names = unique(labels, names)
-    return Listing(labels, names, names, images, divided=True).take(by_class(labels))
+    return Catalog(labels, names, names, images, pre_split=True).take(by_class(labels))
 
 
 def _folder(archive: _Archive) -> Path:
@@ -138,7 +138,7 @@ def _checked(batch: Any, archive: _Archive) -> tuple[list[int], list[str], np.nd
         case {b"data": _Array(pixels=np.ndarray() as pixels), b"filenames": list() as files}:
             labels = batch.get(archive.label_key)
         case _:
-            raise ValueError("there is something else than a dictionary of images, labels and names")
+            raise ValueError("its content is not a dictionary of images, labels and names")
     if type(labels) is not list or len(labels) != len(files):
         raise ValueError("its images, labels and names do not fit together")
     if not all(type(label) is int and 0 <= label < len(archive.classes) for label in labels):
@@ -149,15 +149,15 @@ def _checked(batch: Any, archive: _Archive) -> tuple[list[int], list[str], np.nd
     return labels, names, pixels.reshape(len(labels), 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
 
 
-# NumPy's own classes would make pointers out of a file's bytes: descriptions take their place.
+# NumPy's own classes would create pointers from the bytes of a file. These descriptions replace them.
 
 
 class _Type(NamedTuple):
-    """The description of a NumPy type, which is uint8."""
+    """The description of a NumPy type: uint8."""
 
 
 class _Array(NamedTuple):
-    """The description of a NumPy array, which has pixels once it was given its state."""
+    """The description of a NumPy array, which has pixels after its state is set."""
 
     pixels: np.ndarray | None = None
 
@@ -170,7 +170,7 @@ def _type(arguments: tuple[Any, ...]) -> _Type:
 
 def _with_state(value: Any, state: Any) -> _Type | _Array:
     match value, state:
-        case _Type(), tuple():  # order of bytes and the like: of single bytes there is nothing to say
+        case _Type(), tuple():  # byte order and flags, which do not matter for single bytes
             return value
         case _Array(), (_, tuple() as shape, _Type(), False, bytes() as raw):
             if len(shape) > _MOST_DIMENSIONS or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
@@ -185,7 +185,7 @@ _BATCH = Vocabulary(
         Name("numpy.core.multiarray", "_reconstruct"): lambda arguments: _Array(),
         Name("numpy._core.multiarray", "_reconstruct"): lambda arguments: _Array(),
         Name("numpy", "dtype"): _type,
-        Name("numpy", "ndarray"): None,  # the class that is to be reconstructed, which is known
+        Name("numpy", "ndarray"): None,  # the class to reconstruct
     },
     _with_state,
 )

@@ -1,4 +1,4 @@
-"""Which classes "c2", "c4", "c10" and "c15" are, for each source that has a choice of its own."""
+"""The classes of "c2", "c4", "c10" and "c15" in each source that defines them."""
 
 ANIMALS = ("bear", "bird", "cat", "cow", "dog", "elephant", "giraffe", "horse", "sheep", "zebra")
 
@@ -32,8 +32,8 @@ _CIFAR100_VEHICLES = ("bus", "motorcycle", "pickup_truck", "streetcar")
 SIZES = {"c2": 2, "c4": 4, "c10": 10, "c15": 15}
 
 
-#: Source, name, classes in sorted order. What is not here is all classes of a source, if it has as many as the name
-#: says. Which 15 classes the study used is not known.
+#: Source, name, sorted classes. Other names stand for all classes of a source, whose number must be that of the name.
+#: The 15 classes of the study are not known.
 CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     "builtin": {
         "c2": ("cat", "dog"),
@@ -41,7 +41,7 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         "c10": ANIMALS,
         "c15": tuple(sorted(ANIMALS + DIGITS)),
     },
-    "folder": {  # the study's own
+    "folder": {  # the classes of the study
         "c4": ("Bus", "Car", "Truck", "motorcycle"),
         "c10": ("Cat", "Dog", "Elephant", "Gorilla", "Hippo", "Monkey", "Mouse", "Panda", "Tiger", "Zebra"),
     },

@@ -10,18 +10,18 @@ from sonikeras.config._progress import Progress
 from sonikeras.sources._splits import alike, near_duplicate_groups
 from sonikeras.sources.examples import Examples
 
-# From this correlation of their thumbnails on, two images count as near-duplicates.
+# Two images are near-duplicates if the correlation of their thumbnails is above this.
 _THUMBNAIL, _ALIKE = (32, 32), 0.96
 
 
 def groups_of_duplicates(examples: Examples) -> np.ndarray:
-    """Groups of near-duplicates among the examples: see `sonikeras.sources._splits.near_duplicate_groups`."""
-    # A file that cannot be read resembles nothing: whoever uses it learns of it then.
+    """Groups of near-duplicates. See `sonikeras.sources._splits.near_duplicate_groups`."""
+    # A file that cannot be read resembles no image. Its error is raised when the file is used.
     return near_duplicate_groups(_thumbnails(examples, on_error="skip"), threshold=_ALIKE)
 
 
 def _thumbnails(examples: Examples, *, on_error: str) -> np.ndarray:
-    """Small gray images, uint8 `[n, 32, 32]`."""
+    """Grayscale thumbnails, uint8 `[n, 32, 32]`."""
     import cv2
 
     def thumbnail(index: int) -> np.ndarray:
@@ -43,17 +43,17 @@ def _thumbnails(examples: Examples, *, on_error: str) -> np.ndarray:
 
 
 def duplicates_between(train: Examples, test: Examples) -> list[tuple[int, int, float]]:
-    """Finds images of one part that resemble images of another one, which are then no fair test.
+    """Finds images of one split that resemble images of another one, and so make a test too easy.
 
-    Two images are alike if the Pearson correlation of their thumbnails, 32 x 32 pixels in gray, or of one's with the
-    other's mirror image, is above 0.96.
+    Two images resemble each other if the Pearson correlation of their thumbnails (32 x 32 pixels, grayscale), or of
+    one thumbnail and the other one mirrored, is above 0.96.
 
     Args:
         train: Examples of images.
         test: Examples of images.
 
     Returns:
-        List of `(index into train, index into test, correlation)`, most alike first.
+        List of `(index into train, index into test, correlation)`, most similar first.
 
     Raises:
         ValueError: An image cannot be read; the message names it.

@@ -1,4 +1,4 @@
-"""FLAC files: their comments, and their length where the header does not know it.
+"""FLAC files: their comments, and their length if the header does not state it.
 
 The format is [RFC 9639](https://www.rfc-editor.org/rfc/rfc9639).
 """
@@ -30,10 +30,10 @@ def flac_container(file: BinaryIO, start: int, size: int) -> Container:
     if len(info) < 34:
         raise Unreadable("no stream information")
     fields = int.from_bytes(info[10:18], "big")
-    if fields % 2**36:  # of how many samples
+    if fields % 2**36:  # the number of samples
         return Container(Stream(file, (start, size)), comments=comments)
-    # The decoder needs to know the length, and the last frame tells it.
-    tail = max(position, size - 2**22)  # which is longer than any frame
+    # The decoder needs the length, which follows from the last frame.
+    tail = max(position, size - 2**22)  # longer than any frame
     total = _flac_samples(read_at(file, tail, size - tail), int.from_bytes(info[2:4], "big"))
     head = read_at(file, start, place + 10 - start) + (fields + (total or 0)).to_bytes(8, "big")
     return Container(Stream(file, head, (place + 18, size)), total is None, comments)
@@ -58,7 +58,7 @@ def _vorbis_comments(block: bytes) -> list[bytes]:
 
 
 def _flac_samples(tail: bytes, block: int) -> int | None:
-    """At which sample a FLAC stream ends, by its last frame; `None` where it does not end with a whole one."""
+    """The number of samples of a FLAC stream by its last frame, or `None` if that is incomplete."""
     position = len(tail)
     while (position := tail.rfind(b"\xff", 0, position)) >= 0:
         end = _flac_frame(tail[position : position + 16], block)
@@ -68,10 +68,10 @@ def _flac_samples(tail: bytes, block: int) -> int | None:
 
 
 def _flac_frame(head: bytes, block: int) -> int | None:
-    """The number of the sample after a frame, or `None` if this is no frame's header."""
+    """The number of the sample after a frame, or `None` if this is not the header of a frame."""
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None
-    # The number of the first sample, or of the frame, is coded as UTF-8 codes characters, in up to 7 bytes.
+    # The number of the first sample, or of the frame, is coded like a character in UTF-8, in up to 7 bytes.
     ones = 8 - (head[4] ^ 0xFF).bit_length()
     extra = max(ones - 1, 0)
     number = head[4] & (0x7F >> ones)
@@ -90,7 +90,7 @@ def _flac_frame(head: bytes, block: int) -> int | None:
 
 
 def _crc(data: bytes, bits: int, polynomial: int) -> int:
-    """The remainder of a cyclic redundancy check, which is 0 of data that end with their own."""
+    """The cyclic redundancy check of data. It is 0 for data that end with their own check."""
     table = _table(bits, polynomial)
     remainder, mask = 0, 2**bits - 1
     for byte in data:

@@ -1,4 +1,4 @@
-"""Folders of the user's: a folder for each class, or parts such as `train/` and `test/` that have them."""
+"""Folders of files: a folder for each class, or pre-split folders such as `train/` and `test/` that contain them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from sonikeras.config._files import folded
 from sonikeras.config._progress import say
-from sonikeras.sources import audio as sounds, images
-from sonikeras.sources._listing import Listing
+from sonikeras.sources import audio, images
+from sonikeras.sources._catalog import Catalog
 
-_READABLE = (*images.EXTENSIONS, *sounds.EXTENSIONS)
+_READABLE = (*images.EXTENSIONS, *audio.EXTENSIONS)
 
 
 _PARTS = {
@@ -27,7 +27,7 @@ _PARTS = {
 }
 
 
-# What the name of a part may have besides: `training_set`, `TestImages`, `val2017`.
+# Further words in the name of a split: `training_set`, `TestImages`.
 _FILLERS = (
     *("set", "data", "dataset", "split", "part", "folder", "dir", "files", "samples"),
     *("images", "image", "imgs", "img", "photos", "pictures", "audio", "sounds", "recordings", "wav"),
@@ -37,7 +37,7 @@ _FILLERS = (
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
-# What operating systems, file servers and notebooks leave behind. What begins with a dot counts for nothing anyway.
+# Files and folders of operating systems, file servers and notebooks. Hidden ones are ignored anyway.
 _SYSTEM = {
     *("__macosx", "__pycache__", "lost+found", "@eadir", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("system volume information", "lost.dir", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini"),
@@ -45,23 +45,23 @@ _SYSTEM = {
 }
 
 
-_DEEPEST = 4  # folders that hold nothing but another folder, above the parts
+_DEEPEST = 4  # nested folders above the splits that contain nothing else
 
 
-_KINDS = 8  # of what is left out, in the line that tells of it
+_KINDS = 8  # kinds of files in the message about those left out
 
 
-_ENDING = 10  # characters of an ending that is shown there
+_LONGEST_EXTENSION = 10  # characters of an extension in that message
 
 
 class Layout(NamedTuple):
-    """How a folder is laid out.
+    """The layout of a folder.
 
     Attributes:
-        folder: The folder that was passed.
-        parts: The folder of each of `"train"`, `"validation"`, `"test"` that there is; empty where `folder` has the
-            class folders.
-        beside: Names of folders beside the parts, which belong to none.
+        folder: The folder.
+        parts: The folders of the splits `"train"`, `"validation"` and `"test"`, as far as they exist. Empty if `folder`
+            itself contains the class folders.
+        beside: Names of folders beside the splits that belong to none of them.
     """
 
     folder: Path
@@ -70,7 +70,7 @@ class Layout(NamedTuple):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The parts that have examples of their own: where there is no test part, the validation part serves as it."""
+        """The splits that have examples. Without a test folder, the validation folder is the test split."""
         if not self.parts:
             return ("train", "test")
         parts = [part for part, folder in self.parts.items() if _inspect(folder).folders]
@@ -80,22 +80,22 @@ class Layout(NamedTuple):
 
 
 def layout(data_dir: Path) -> Layout:
-    """Finds out whether a folder has class folders, or parts that have them.
+    """Determines whether a folder contains class folders, or splits that contain them.
 
-    Folders are parts if their names say so (`train`, `Training`, `seg_test`, `valid`, in any case) and they hold
-    folders, of which each part has some in common with the first one. They may lie in folders that hold nothing else,
-    and be doubled, as in `seg_train/seg_train/<class>`. One part alone is a part unless other folders with examples
-    are beside it. Folders whose names say so, but which hold their examples directly, are classes.
+    Folders are splits if they have the name of a split (`train`, `Training`, `seg_test`, `valid`, in any case) and
+    share class folders with the first one. They may be nested in folders that contain nothing else, and be doubled, as
+    in `seg_train/seg_train/<class>`. A single split counts unless other folders with examples are beside it. A folder
+    with the name of a split that directly contains examples is a class.
 
     Args:
         data_dir: Path of the folder.
 
     Raises:
-        FileNotFoundError: There is no such folder.
-        PermissionError: It, or a folder that may be a part, cannot be read.
+        FileNotFoundError: The folder does not exist.
+        PermissionError: It, or a folder that may be a split, cannot be read.
 
     Warns:
-        UserWarning: Folders have names and folders as parts do, and yet are taken for classes.
+        UserWarning: Folders look like splits but are taken for classes.
     """
     if not data_dir.is_dir():
         raise FileNotFoundError(f"`data_dir` must be a folder. Received: data_dir={data_dir}")
@@ -103,7 +103,7 @@ def layout(data_dir: Path) -> Layout:
 
 
 def _layout(folder: Path, depth: int) -> Layout | None:
-    """The layout of a folder that has parts."""
+    """The layout of a folder that contains splits, or `None`."""
     names = sorted(_inspect(folder).folders)
     if len(names) == 1 and depth:
         inner = _layout(folder / names[0], depth - 1)
@@ -112,52 +112,51 @@ def _layout(folder: Path, depth: int) -> Layout | None:
     named = {name: part for name in names if (part := _part_named(name))}
     folders = {name: _innermost(folder / name) for name in named}
     contents = {name: _inspect(inner) for name, inner in folders.items()}
-    # A picture of the whole may lie beside the class folders of a part.
-    divided = [name for name, content in contents.items() if len(content.folders) > content.files]
-    if not divided:
+    # An image of the whole data set may lie beside the class folders.
+    candidates = [name for name, content in contents.items() if len(content.folders) > content.files]
+    if not candidates:
         return None
-    classes = {name: {folded(class_name) for class_name in contents[name].folders} for name in divided}
+    classes = {name: {folded(class_name) for class_name in contents[name].folders} for name in candidates}
     chosen: dict[str, str] = {}
     problem = ""
     for part in _PARTS:
-        ranked = sorted((_rank(name), name) for name in divided if named[name] == part)
+        ranked = sorted((_rank(name), name) for name in candidates if named[name] == part)
         if len(ranked) > 1 and ranked[0][0] == ranked[1][0]:
-            problem = f"{_listed(name for _, name in ranked)} would be the same part"
+            problem = f"{_listed(name for _, name in ranked)} would be the same split"
         elif ranked:
             chosen[part] = ranked[0][1]
     first = next(iter(chosen.values()), "")
     others = [name for name in names if name not in named and _holds_examples(folder / name)]
     for name in chosen.values():
         if not classes[name] & classes[first]:
-            problem = (
-                f"{_listed([first, name])} hold other folders: {_some(contents[first])} and {_some(contents[name])}"
-            )
+            differences = f"{_some(contents[first])} and {_some(contents[name])}"
+            problem = f"{_listed([first, name])} contain different folders: {differences}"
     if len(chosen) == 1 and others:
-        problem = f"{_listed(others)} beside {_listed([first])} would be no part"
+        problem = f"{_listed(others)} beside {_listed([first])} would belong to no split"
     if problem:
-        if any(_rank(name) < _OTHER for name in divided):
+        if any(_rank(name) < _OTHER for name in candidates):
             warnings.warn(
-                f"Folders in {_text(folder)} look like parts of a data set, but are taken for classes: {problem}. "
-                "If they are parts, pass a folder that has these alone, with the same class folders in each.",
+                f"Folders in {_text(folder)} look like splits of a data set, but are taken for classes: {problem}. "
+                "If they are splits, pass a folder that contains only these, with the same class folders in each.",
                 stacklevel=2,
             )
         return None
-    # A part without class folders has no examples, and its absence would be another error.
+    # A split without class folders has no examples. Leaving it out would cause a misleading error.
     for name, part in named.items():
-        if name not in divided and part not in chosen and not (part == "test" and "validation" in chosen):
+        if name not in candidates and part not in chosen and not (part == "test" and "validation" in chosen):
             chosen[part] = name
-    unlabeled = [name for name in named if name not in chosen.values() or name not in divided]
+    unlabeled = [name for name in named if name not in chosen.values() or name not in candidates]
     beside = [name for name in unlabeled if _holds_examples(folder / name)]
     parts = {part: folders[chosen[part]] for part in _PARTS if part in chosen}
     return Layout(folder, parts, tuple(sorted({*others, *beside})))
 
 
 def class_folders(found: Layout) -> list[str]:
-    """Names of the classes that a folder has, sorted. Hidden folders, and those of the system, count for nothing.
+    """Names of the classes in a folder, sorted. Hidden folders and system folders are ignored.
 
     Raises:
         PermissionError: A folder cannot be read.
-        ValueError: Two names differ only in case or Unicode form, which many file systems cannot tell apart.
+        ValueError: Two names differ only in case or Unicode form, which many file systems do not distinguish.
     """
     names: set[str] = set()
     for root in found.parts.values() or [found.folder]:
@@ -167,36 +166,36 @@ def class_folders(found: Layout) -> list[str]:
         other = alike.setdefault(folded(name), name)
         if other != name:
             raise ValueError(
-                "Class folders must differ in more than upper and lower case or Unicode form, since many file systems "
-                f"take such names for one: rename or merge them. Received: {ascii(other)}, {ascii(name)} in "
+                "Class folders must differ in more than case or Unicode form, which many file systems do not "
+                f"distinguish: rename or merge them. Received: {ascii(other)}, {ascii(name)} in "
                 f"{found.folder}"
             )
     return sorted(names)
 
 
-def listing(found: Layout, class_names: Sequence[str], split: str, extensions: tuple[str, ...]) -> Listing:
-    """The files of some classes, for one part where the folder comes divided.
+def catalog(found: Layout, class_names: Sequence[str], split: str, extensions: tuple[str, ...]) -> Catalog:
+    """The files of some classes, in one split if the folder is pre-split.
 
-    An example's name is the file's path below its class folder, without the ending where all names differ without.
-    A line tells how many files are left out, and why.
+    The name of an example is the path of its file below the class folder, without extension if names stay unique. A
+    message states how many files are left out, and why.
 
     Args:
         found: Layout of the folder.
         class_names: Names of the class folders to read.
-        split: `"train"`, `"validation"` or `"test"`; where there is no test part, the validation part is it.
-        extensions: Endings of files that count, in lower case.
+        split: `"train"`, `"validation"` or `"test"`. Without a test folder, the validation folder is the test split.
+        extensions: File extensions to read, in lower case.
 
     Raises:
-        FileNotFoundError: The folder comes divided and lacks this part.
+        FileNotFoundError: The folder is pre-split and lacks this split.
         PermissionError: A folder cannot be read.
-        ValueError: A class has no file; in a validation or test part of its own it may have none.
+        ValueError: A class has no file. In a validation or test folder it may have none.
     """
     root = _root(found, split)
     labels: list[int] = []
     names: list[str] = []
     keys: list[str] = []
     items: list[Path] = []
-    # In what `sonikeras.prepare` writes, the files of the other stage belong there.
+    # Folders of `sonikeras.prepare` contain files of both stages.
     expected = _READABLE if (found.folder / "prepare.json").is_file() else ()
     left_out = Counter(f'folder "{name}"' for name in found.beside)
     left_out += _beside_classes(root, extensions, expected)
@@ -212,7 +211,7 @@ def listing(found: Layout, class_names: Sequence[str], split: str, extensions: t
             )
         left_out += lost
         stems = [name[: name.rindex(".")] for name, _ in files]
-        # Names are unique also on file systems that ignore case: where stems are not, all files keep their endings.
+        # Names must be unique on file systems that ignore case, too. If stems are not, all files keep their extensions.
         short = len({stem.casefold() for stem in stems}) == len(stems)
         labels += [label] * len(files)
         keys += [name for name, _ in files]
@@ -225,60 +224,60 @@ def listing(found: Layout, class_names: Sequence[str], split: str, extensions: t
             f"{_text(root)}: {len(items):,} files in {len(class_names):,} classes; "
             f"{left_out.total():,} left out ({_counted(left_out)})"
         )
-    return Listing(labels, names, keys, items, divided=bool(found.parts))
+    return Catalog(labels, names, keys, items, pre_split=bool(found.parts))
 
 
 def _root(found: Layout, split: str) -> Path:
-    """The folder that has the class folders of a part."""
+    """The folder that contains the class folders of a split."""
     if not found.parts:
         return found.folder
     if split == "test" and "test" not in found.parts and "validation" in found.parts:
         split = "validation"
     if split not in found.parts:
         raise FileNotFoundError(
-            f'`data_dir` has the folder "{next(iter(found.parts.values())).name}" but not "{split}": add it, or pass '
-            "the folder that has the class folders, which is then split 80/20. "
+            f'`data_dir` contains the folder "{next(iter(found.parts.values())).name}" but not "{split}": add it, or '
+            "pass the folder that contains the class folders, which is then split 80/20. "
             f"Received: data_dir={found.folder}, split={split!r}"
         )
     return found.parts[split]
 
 
 def _check_below(root: Path, below: list[set[str]]) -> None:
-    """Warns where each class has parts, instead of each part classes."""
+    """Warns if classes contain splits, instead of splits classes."""
     parts = {_part_named(name) for names in below for name in names}
     if len(parts) > 1 and None not in parts:
         warnings.warn(
-            f"The class folders in {_text(root)} have folders that look like parts of a data set: "
-            f"{_listed(sorted(set().union(*below)))}. Their files are taken together. If they are parts, lay them out "
-            "the other way round, as train/<class> and test/<class>.",
+            f"The class folders in {_text(root)} contain folders that look like splits of a data set: "
+            f"{_listed(sorted(set().union(*below)))}. Their files are merged. If they are splits, move them to "
+            "train/<class> and test/<class>.",
             stacklevel=2,
         )
 
 
-# Names of parts -------------------------------------------------------------------------------------------------------
+# Names of splits ------------------------------------------------------------------------------------------------------
 
-_OTHER = 3  # rank of a name with words of its own
+_OTHER = 3  # the rank of a name with other words
 
 
 def _part_named(name: str) -> str | None:
-    """The part that a folder's name says, if it says one."""
-    for written in (name, name.lower()):  # the latter for those whose capitals begin no word, such as `TRAINset`
-        said = {part for word in _words(written) for part, words in _PARTS.items() if word in words}
-        if said:
-            return said.pop() if len(said) == 1 else None
+    """The split that the name of a folder means, or `None`."""
+    for written in (name, name.lower()):  # the latter for capitals within words, as in `TRAINset`
+        meant = {part for word in _words(written) for part, words in _PARTS.items() if word in words}
+        if meant:
+            return meant.pop() if len(meant) == 1 else None
     return None
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name, in lower case, fillers apart: `TrainingSet`, `training_set`, `trainingset` have the same."""
+    """The words of a name in lower case without fillers: equal for `TrainingSet`, `training_set`, `trainingset`."""
     words = [word.lower() for word in _WORD.findall(name)]
     stems = [word.removesuffix(filler) for word in words for filler in ("", *_FILLERS) if word.endswith(filler)]
-    known = [word for word in stems if any(word in said for said in _PARTS.values())]
+    known = [word for word in stems if any(word in words for words in _PARTS.values())]
     return known + [word for word in words if word not in _FILLERS and not any(word.startswith(k) for k in known)]
 
 
 def _rank(name: str) -> int:
-    """How plainly a name says its part: where two folders say the same, the plainer one is it."""
+    """The rank of a name. Of two folders with the same meaning, the lower rank is the split."""
     if name in _PARTS:
         return 0
     if name.lower() in _PARTS:
@@ -286,7 +285,7 @@ def _rank(name: str) -> int:
     return 2 if len(_words(name)) == 1 else _OTHER
 
 
-# What is in folders ---------------------------------------------------------------------------------------------------
+# Contents of folders --------------------------------------------------------------------------------------------------
 
 
 class _Content(NamedTuple):
@@ -295,14 +294,14 @@ class _Content(NamedTuple):
 
 
 def _inspect(folder: Path) -> _Content:
-    """The names of the folders in a folder, and how many files in it can be read as an image or a sound."""
+    """The names of the folders in a folder, and the number of its image and audio files."""
     entries = _entries(folder)
     folders = [entry.name for entry in entries if _is_folder(entry)]
     return _Content(folders, sum(entry.name.lower().endswith(_READABLE) and _is_file(entry) for entry in entries))
 
 
 def _innermost(folder: Path) -> Path:
-    """The folder that has the class folders of a part: one of its name within it, if that is all there is in it."""
+    """The folder with the class folders of a split: a folder of the same name in it, if it contains nothing else."""
     part = _part_named(folder.name)
     for _ in range(_DEEPEST):
         content = _inspect(folder)
@@ -319,11 +318,11 @@ def _holds_examples(folder: Path) -> bool:
 def _files(
     folder: Path, extensions: tuple[str, ...], expected: tuple[str, ...], left_out: Counter[str]
 ) -> Iterator[tuple[str, str]]:
-    """Path below the folder, with slashes, and path of each file in it or in folders in it, links followed.
+    """The relative path, with slashes, and the path of each file below a folder. Links are followed.
 
-    A folder to which several ways lead is read once, on a way without links if there is one: so loops end. A link to a
-    folder that the class folder lies in leads to other classes, too: it is left out. So are files without one of the
-    extensions, which are counted in `left_out` unless they have one of the `expected` others.
+    Each folder is read once, by a path without links if there is one, so that loops end. A link to a parent folder is
+    left out, since it leads to other classes, too. So are files with other extensions. `left_out` counts both, except
+    files with one of the `expected` extensions.
     """
     parent = folder.parent.resolve()
     above = {str(above) for above in (parent, *parent.parents, *folder.resolve().parents)}
@@ -348,7 +347,7 @@ def _files(
 
 
 def _beside_classes(root: Path, extensions: tuple[str, ...], expected: tuple[str, ...]) -> Counter[str]:
-    """What lies beside the class folders and might have been an example, or a class. Notes and tables belong there."""
+    """Counts files beside the class folders that might have been examples or classes."""
     left_out: Counter[str] = Counter()
     for entry in _entries(root):
         if not _is_folder(entry):
@@ -360,29 +359,29 @@ def _beside_classes(root: Path, extensions: tuple[str, ...], expected: tuple[str
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """What a file that is left out is called: its ending, or what keeps it from being a file."""
+    """The kind of a file that is left out: its extension, or the reason why it is not a file."""
     try:
         mode = os.stat(entry.path).st_mode
     except OSError as error:
         return "link loop" if error.errno == errno.ELOOP else "broken link"
     if not stat.S_ISREG(mode):
-        return "no regular file"  # a pipe, a socket, a device
-    ending = os.path.splitext(entry.name)[1].lower()
-    if not ending:
-        return "no ending"
-    return ending if ending[1:].isalnum() and len(ending) <= _ENDING else "other endings"
+        return "not a regular file"  # a pipe, a socket, a device
+    extension = os.path.splitext(entry.name)[1].lower()
+    if not extension:
+        return "no extension"
+    return extension if extension[1:].isalnum() and len(extension) <= _LONGEST_EXTENSION else "other extensions"
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What a folder has, without what is hidden or of the system."""
+    """The entries of a folder, without hidden and system files."""
     try:
         with os.scandir(str(folder)) as entries:
             return [entry for entry in entries if entry.name[0] != "." and entry.name.lower() not in _SYSTEM]
     except PermissionError as error:
-        raise PermissionError(f"Folders of a data set must be readable. Received: {folder}") from error
+        raise PermissionError(f"The folders of a data set must be readable. Received: {folder}") from error
 
 
-# Where a link leads, `DirEntry` raises for one that leads to itself; without a link it needs to ask nobody.
+# `DirEntry` raises for a link to itself. Without links, it needs no system call.
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
@@ -395,11 +394,11 @@ def _within(path: str, folder: str) -> bool:
     return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
 
 
-# Words ----------------------------------------------------------------------------------------------------------------
+# Text -----------------------------------------------------------------------------------------------------------------
 
 
 def _counted(kinds: Counter[str]) -> str:
-    """Such as `.txt 2, broken link 1`, most first."""
+    """Counts as text, such as `.txt 2, broken link 1`, largest first."""
     ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     if len(ordered) > _KINDS:
         ordered = [*ordered[: _KINDS - 1], ("others", sum(count for _, count in ordered[_KINDS - 1 :]))]
@@ -416,5 +415,5 @@ def _some(content: _Content) -> str:
 
 
 def _text(name: str | Path) -> str:
-    """A name that can be written as UTF-8, in one line."""
+    """A name as one line of valid UTF-8."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))

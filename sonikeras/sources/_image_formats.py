@@ -1,4 +1,4 @@
-"""Image formats: their first bytes, orientation and transparency, and checks that a file is whole and not too large."""
+"""Image formats: signatures, orientation, transparency, and checks that a file is complete and not too large."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 from sonikeras.config import limits
 
-_MOST_TEXT = 2**20  # bytes of a compressed text in a PNG file that are looked at
+_MOST_TEXT = 2**20  # bytes of a compressed text in a PNG file that are read
 
 
 class _TooLarge(ValueError):
-    """The limit of pixels is exceeded."""
+    """The image has more pixels than the limit."""
 
 
-_COPIES = ("WEBP", "AVIF", "JPEG2000")  # whose decoders hold the pixels more than once
+_COPIES = ("WEBP", "AVIF", "JPEG2000")  # their decoders store the pixels more than once
 
 
 def _check_pixels(kind: str, width: int, height: int, name: str) -> None:
@@ -34,7 +34,7 @@ def _check_pixels(kind: str, width: int, height: int, name: str) -> None:
 
 
 def _kind(data: bytes) -> str:
-    """Pillow's name of the format that the first bytes tell."""
+    """The name in Pillow of the format, by the first bytes."""
     if data[4:8] == b"ftyp" and (b"avif" in data[8:64] or b"avis" in data[8:64]):
         return "AVIF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
@@ -63,7 +63,7 @@ _XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")
 
 
 def _exif_orientation(block: bytes) -> int:
-    """1 to 8, or 0 where an EXIF block says none or is damaged."""
+    """1 to 8, or 0 if an EXIF block has no orientation or is damaged."""
     block = block.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
@@ -84,13 +84,13 @@ def _xmp_orientation(text: bytes | str) -> int:
     return int(found[1]) if found else 0
 
 
-# Whole files ----------------------------------------------------------------------------------------------------------
+# Complete files -------------------------------------------------------------------------------------------------------
 
 
 def _png_parts(data: bytes) -> tuple[bytes, bytes, bytes, np.ndarray | None]:
-    """The chunks of a PNG file that hold its pixels, its EXIF block, its XMP text, and the color that is transparent.
+    """The chunks of a PNG file with its pixels, its EXIF block, its XMP text, and its transparent color.
 
-    All other chunks are left out: no profile or text is decompressed, and damage in one harms nothing.
+    Other chunks are left out, so that no profile is decompressed, and damage in one does not matter.
     """
     kept, block, text, key = [data[:8]], b"", b"", None
     position, header = 8, b""
@@ -113,7 +113,7 @@ def _png_parts(data: bytes) -> tuple[bytes, bytes, bytes, np.ndarray | None]:
             elif keyword in (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp"):
                 raw = _raw_profile(_png_text(kind, rest))
                 block, text = (block or raw, text) if raw.startswith((b"Exif", b"II", b"MM")) else (block, text or raw)
-        elif kind == b"tRNS" and header[9:10] in (b"\0", b"\2"):  # a gray or a color; in a palette it is Pillow's
+        elif kind == b"tRNS" and header[9:10] in (b"\0", b"\2"):  # grayscale or RGB; Pillow reads that of palettes
             key = np.frombuffer(content, ">u2").astype(np.int64)
             depth = header[8]
             if len(key) != (1 if header[9] == 0 else 3):
@@ -122,7 +122,7 @@ def _png_parts(data: bytes) -> tuple[bytes, bytes, bytes, np.ndarray | None]:
                 key = key * 255 // (2**depth - 1)
             elif depth == 16 and header[9] == 2:
                 key >>= 8
-        elif kind[0] < 0x60 or kind == b"tRNS":  # critical ones have a capital
+        elif kind[0] < 0x60 or kind == b"tRNS":  # critical chunks start with a capital letter
             kept.append(data[position:end])
         position = end
         if kind == b"IEND":
@@ -130,7 +130,7 @@ def _png_parts(data: bytes) -> tuple[bytes, bytes, bytes, np.ndarray | None]:
 
 
 def _png_text(kind: bytes, rest: bytes) -> bytes:
-    """The text behind a keyword, or its beginning."""
+    """The text after a keyword, or its start."""
     compressed = kind == b"zTXt"
     if kind == b"iTXt":
         compressed = rest[:1] == b"\1"
@@ -144,7 +144,7 @@ def _png_text(kind: bytes, rest: bytes) -> bytes:
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """What ImageMagick writes as a name, a length and hexadecimal digits, each on lines of its own."""
+    """A profile that ImageMagick writes as lines: a name, a length, and hexadecimal digits."""
     try:
         return bytes.fromhex("".join(text.decode("latin-1").split()[2:]))
     except ValueError:
@@ -169,21 +169,21 @@ def _check_jpeg(data: bytes, name: str) -> None:
 
 def _check_gif(data: bytes, name: str) -> None:
     position = 13 + (3 << (data[10] & 7) + 1 if data[10] & 0x80 else 0)
-    while data[position] != 0x3B:  # an IndexError is a truncated file, too
+    while data[position] != 0x3B:  # an IndexError means a truncated file
         if data[position] == 0x2C:
             packed = data[position + 9]
             position += 11 + (3 << (packed & 7) + 1 if packed & 0x80 else 0)
         elif data[position] == 0x21:
             position += 2
         else:
-            return  # bytes behind the last frame that belong to none
+            return  # bytes after the last frame
         while data[position]:
             position += 1 + data[position]
         position += 1
 
 
 def _check_webp(data: bytes, name: str) -> None:
-    """Pillow's decoder takes memory for the canvas when it opens a file: what it declares is checked before."""
+    """Pillow allocates the canvas when it opens a file, so the declared size is checked before."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise ValueError("it is truncated")
     kind = data[12:16]
@@ -198,7 +198,7 @@ def _check_webp(data: bytes, name: str) -> None:
 
 
 def _check_jpeg2000(data: bytes, name: str) -> None:
-    """The codestream's own size decides what is decoded, whatever the boxes around it say."""
+    """The size in the codestream determines what is decoded, not that in the boxes around it."""
     start = data.find(b"\xff\x4f\xff\x51")
     if start < 0 or data.find(b"\xff\xd9", start) < 0:
         raise ValueError("it is truncated")

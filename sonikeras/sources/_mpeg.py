@@ -1,6 +1,6 @@
-"""MPEG audio, layers I to III: which bytes of a file are frames, and how many.
+"""MPEG audio, layers I to III: the frames in a file, and their number.
 
-The header of a frame is that of ISO/IEC 11172-3 and 13818-3; what the first one may say of the others has no standard.
+Frame headers are those of ISO/IEC 11172-3 and 13818-3. The Xing, Info and VBRI headers have no standard.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sonikeras.sources._pieces import (
     read_at,
 )
 
-_SEARCHED = 2**20  # bytes in which the next frame is looked for
+_SEARCHED = 2**20  # bytes to search for the next frame
 
 
-# kbit/s by their code, of layers I to III of MPEG-1, and of layer I and the others of MPEG-2.
+# Bit rates in kbit/s by their code: MPEG-1, layers I to III; and MPEG-2, layer I and layers II and III.
 _BIT_RATES = {
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -35,15 +35,15 @@ _BIT_RATES = {
 
 @dataclasses.dataclass(frozen=True)
 class _Frame:
-    """What the header of a frame of MPEG audio says."""
+    """The header of an MPEG audio frame."""
 
-    kind: int  # version, layer and sample rate, in which all frames of a stream agree
+    kind: int  # version, layer and sample rate, equal in all frames of a stream
     layer: int
-    rate: int  # samples a second
+    rate: int  # sample rate in Hz
     samples: int
-    length: int  # in bytes; 0 where the bit rate is free
-    padding: int  # of these
-    tag: int  # where a Xing header begins in the first frame
+    length: int  # in bytes; 0 for free bit rates
+    padding: int  # bytes of padding in this length
+    tag: int  # position of a Xing header in the first frame
 
 
 def _frame(head: bytes) -> _Frame | None:
@@ -67,7 +67,7 @@ def _frame(head: bytes) -> _Frame | None:
 def _walk(
     file: BinaryIO, position: int, stop: int, *, kind: int | None = None, most: int | None = None
 ) -> tuple[int, int]:
-    """How many whole frames of one kind follow each other from a position on, and where they end."""
+    """The number of consecutive complete frames of one kind from a position on, and their end."""
     free = count = 0
     while most is None or count < most:
         head = _frame(read_at(file, position, 4))
@@ -85,7 +85,7 @@ def _walk(
 
 
 def _free_length(data: bytes, head: _Frame) -> int:
-    """The length of a frame whose bit rate is free, less its padding: up to the next one. 0 if there is none."""
+    """The length of a frame with a free bit rate, without padding, by the next frame. 0 if there is none."""
     position = 24
     while (position := data.find(b"\xff", position)) >= 0:
         other = _frame(data[position : position + 4])
@@ -101,7 +101,7 @@ def _kind(file: BinaryIO, position: int) -> int:
 
 
 def _next_frame(file: BinaryIO, start: int, stop: int) -> int | None:
-    """Where the next frames begin: where three of a kind follow each other, or less up to the end."""
+    """The start of the next three consecutive frames of a kind, or of fewer frames at the end."""
     data = read_at(file, start, min(_SEARCHED, stop - start))
     position = -1
     while (position := data.find(b"\xff", position + 1)) >= 0:
@@ -114,12 +114,12 @@ def _next_frame(file: BinaryIO, start: int, stop: int) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Tag:
-    """What the first frame says of those after it, in a header of Xing's or of the Fraunhofer Institute's.
+    """A Xing, Info or VBRI header in the first frame, about the frames after it.
 
     Attributes:
-        frames: Integer, so many; 0 where it is not said.
-        bytes: Integer, their length, with this one's; 0 where it is not said.
-        place: Integer, where in the frame their number stands, or `None` in a header that the decoder does not know.
+        frames: Integer, their number, or 0 if it is not stated.
+        bytes: Integer, the length of all frames including the first, or 0 if it is not stated.
+        place: Integer, the position of the number in the frame, or `None` in a header that the decoder ignores.
     """
 
     frames: int = 0
@@ -139,18 +139,18 @@ def _tag(data: bytes, first: _Frame) -> _Tag | None:
 
 
 def _xing(head: bytes, first: _Frame, count: int) -> tuple[bytes, int]:
-    """Frames that say how many follow them, and how many samples the decoder plays of them."""
-    # Of a middle bit rate, so that what is said has room, and without a checksum.
+    """Frames that state the number of the following ones, and how many samples the decoder returns for them."""
+    # A medium bit rate has room for the header. No checksum.
     head = bytes([head[0], head[1] | 1, 8 << 4 | head[2] & 0b1100, head[3]])
     known = _frame(head)
     assert known is not None
-    said = head.ljust(first.tag, b"\0") + struct.pack(">4sII", b"Xing", 1, count + 1)
-    # A silent frame follows, since the decoder leaves out its own delay of 529 samples after such a header.
-    return said.ljust(known.length, b"\0") + head.ljust(known.length, b"\0"), first.samples - 529
+    xing = head.ljust(first.tag, b"\0") + struct.pack(">4sII", b"Xing", 1, count + 1)
+    # A silent frame follows, since the decoder drops its own delay of 529 samples after such a header.
+    return xing.ljust(known.length, b"\0") + head.ljust(known.length, b"\0"), first.samples - 529
 
 
 def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambda rate: None) -> Container | None:
-    """MPEG audio of layers I to III, whatever stands before, between and after its frames."""
+    """MPEG audio of layers I to III, with any data before, between and after its frames."""
     stop = before_tags(file, start, size)
     place = start if _walk(file, start, stop, most=1)[0] else _next_frame(file, start, stop)
     if place is None:
@@ -158,7 +158,7 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
     data = read_at(file, place, 2**13)
     first = _frame(data)
     assert first is not None
-    # Tags before it stay, since the decoder reads their comment.
+    # Tags before it are kept, since the decoder reads their comment.
     tags = read_at(file, 0, start) if start <= LONGEST_COMMENT and read_at(file, 0, 3) == b"ID3" else b""
     tag = _tag(data, first)
     wanted = needed(first.rate)
@@ -166,7 +166,7 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
     enough = tag is not None and wanted is not None and tag.frames * first.samples > wanted + 2**12
     if tag is not None and tag.place is not None and complete and enough:
         return Container(Stream(file, tags, (place, stop)))
-    # Frames are counted: all of them where the tag says how many there should be, else no more than are needed.
+    # Count the frames: all of them if the tag states their number, otherwise no more than are needed.
     most = None if wanted is None or tag is not None else wanted // first.samples + 16
     behind = place if tag is None else _walk(file, place, stop, most=1)[1]
     pieces: list[tuple[int, int]] = []
@@ -179,12 +179,12 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
         begin = _next_frame(file, after_tags(file, end, stop), stop)
         if begin is not None and _kind(file, begin) != first.kind:
             raise Unreadable("it goes on with another sample rate or layer")
-    cut = tag is not None and tag.frames > count + complete  # some count the tag's frame, too
+    cut = tag is not None and tag.frames > count + complete  # some encoders also count the frame of the tag
     if tag is not None and tag.place is not None and tag.frames + 1 >= count:
-        # The number of all frames decides how much of the last one the decoder plays.
+        # The number of frames determines how much of the last one the decoder returns.
         header = data[: tag.place] + count.to_bytes(4, "big") + data[tag.place + 4 : behind - place]
         return Container(Stream(file, tags, header, *pieces), cut)
-    # Without a tag that it knows, the decoder would take the first frame's bit rate for that of all, and stop too early
-    # or wait for more. One that counts too few frames is left from before files were joined.
+    # Without a tag, the decoder would assume the bit rate of the first frame for all frames, and stop too early or
+    # expect more. A tag with too few frames remains from before files were joined.
     header, skip = _xing(data, first, count) if first.layer == 3 else (b"", 0)
     return Container(Stream(file, tags, header, *pieces), cut, frames=count * first.samples, skip=skip)

@@ -1,8 +1,8 @@
-"""Pickles read as data: a small machine that builds plain values and calls nothing a file asks for.
+"""A safe reader of pickles: a small machine that builds plain values and never calls what a file names.
 
-Python's own unpickler runs what a file names, and even with every name refused a file of some kilobytes can make it
-recurse until the process dies, or reserve memory for objects that never come. This one knows the operations that files
-of numbers and arrays are made of, and its limits make time and memory follow from the size of the file.
+Python's unpickler calls what a file names. Even if all names are refused, a file of some kilobytes can crash it by
+recursion, or make it reserve memory for objects that do not exist. This machine has only the operations that numbers
+and arrays need. Its limits bound time and memory by the size of the file.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-MOST_OPERATIONS = 2**20  # some 25,000 tensors have as many
+MOST_OPERATIONS = 2**20  # those of some 25,000 tensors
 
 
-MOST_VALUES = 2 * MOST_OPERATIONS  # in one value, where one that is shared counts each time it is met
+MOST_VALUES = 2 * MOST_OPERATIONS  # in one value; a shared value counts each time
 
 
 MOST_CONTAINERS = 2**16  # lists and dictionaries
 
 
-DEEPEST = 32  # values inside values
+DEEPEST = 32  # levels of nesting
 
 
 LONGEST_TEXT = 2**16  # bytes
 
 
-_LONGEST_NAME = 2**8  # bytes, of a module or of what it holds
+_LONGEST_NAME = 2**8  # bytes of the name of a module or an attribute
 
 
 _LONGEST_INTEGER = 16  # bytes
 
 
-_LARGEST_KEY = 2**31  # of integers, since larger ones can be chosen so that all have the same hash
+_LARGEST_KEY = 2**31  # of integers: larger ones can be chosen to have equal hashes
 
 
 _PROTOCOLS = range(2, 6)
@@ -54,7 +54,7 @@ _BRIEF = _Brief()
 
 
 def brief(value: Any) -> str:
-    """The representation of a value out of a file, cut to what a line holds.
+    """The representation of a value from a file, truncated to one line.
 
     Example:
         >>> from sonikeras.sources._pickles import brief
@@ -66,25 +66,25 @@ def brief(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Name:
-    """Something that a pickle names and that its vocabulary admits."""
+    """A name in a pickle that its vocabulary allows."""
 
     module: str
     name: str
 
 
 class Vocabulary(NamedTuple):
-    """What pickles of some kind may name, and what is made of it.
+    """The names that a kind of pickle may contain, and their meaning.
 
-    Functions get plain values (`None`, booleans, numbers, strings, bytes, tuples, lists, dictionaries with strings,
-    bytes or integers as keys, `Name`s and what these functions returned) and raise a `ValueError` for wrong ones. What
-    they return is immutable or, like a dictionary, made for this call.
+    The functions get plain values (`None`, booleans, numbers, strings, bytes, tuples, lists, dictionaries with strings,
+    bytes or integers as keys, `Name`s and results of these functions) and raise a `ValueError` for invalid ones. They
+    return immutable values or new ones.
 
     Attributes:
-        title: String, what errors call such a file.
-        names: For each `Name` the function of a tuple of arguments that takes the place of its call, or `None` where it
-            must not be called.
-        build: Function of an object and the state it is to be given, which returns the object in that state.
-        storage: Function of the tuple that stands for something outside the pickle, or `None`: there is no such thing.
+        title: String, the name of this kind of file in errors.
+        names: For each `Name` a function of a tuple of arguments that replaces its call, or `None` if it must not be
+            called.
+        build: Function of an object and its state, which returns the object with that state.
+        storage: Function of the tuple of a persistent ID (an object outside the pickle), or `None` if there are none.
     """
 
     title: str
@@ -94,20 +94,19 @@ class Vocabulary(NamedTuple):
 
 
 def read_pickle(data: bytes, vocabulary: Vocabulary, start: int = 0) -> tuple[Any, int]:
-    """Reads one pickle of protocol 2 to 5 without running anything that it asks for.
+    """Reads one pickle of protocol 2 to 5 without calling anything that it names.
 
     Args:
-        data: Bytes that hold the pickle; there may be more behind it.
-        vocabulary: What it may name.
-        start: Integer, where in `data` it begins. Defaults to 0.
+        data: Bytes with the pickle. More bytes may follow it.
+        vocabulary: The names that it may contain.
+        start: Integer, the start of the pickle in `data`. Defaults to 0.
 
     Returns:
-        Its value, and where in `data` it ends.
+        The value, and the end of the pickle in `data`.
 
     Raises:
-        ValueError: If the pickle is damaged, names anything else, has other operations than arrays and plain values
-            need, or exceeds a limit: values are nested at most 32 deep, integers have at most 16 bytes, strings at most
-            64 KiB, there are at most 65,536 lists and dictionaries, and at most 2^20 operations.
+        ValueError: The pickle is damaged, has another name or operation, or exceeds a limit: 32 levels of nesting,
+            16 bytes of an integer, 64 KiB of a string, 65,536 lists and dictionaries, 2^20 operations.
 
     Reference:
         [pickletools](https://docs.python.org/3/library/pickletools.html), the operations and protocols.
@@ -132,7 +131,7 @@ def read_pickle(data: bytes, vocabulary: Vocabulary, start: int = 0) -> tuple[An
     return value, machine.position
 
 
-# A value, how deep it is nested, and how many values it holds, itself included.
+# A value, its depth of nesting, and the number of values in it, including itself.
 _Item = tuple[Any, int, int]
 
 
@@ -142,7 +141,7 @@ class _Machine:
         self.vocabulary = vocabulary
         self.position = position
         self.stack: list[_Item] = []
-        self.below: list[list[_Item]] = []  # the stacks that lie below each mark
+        self.below: list[list[_Item]] = []  # the stacks below each mark
         self.memo: dict[int, _Item] = {}
         self.containers = 0
 
@@ -163,7 +162,7 @@ class _Machine:
     def error(self, what: str) -> ValueError:
         return ValueError(f"{what} has no place in {self.vocabulary.title}")
 
-    # What the pickle consists of -----------------------------------------------------------------------------
+    # Contents of the pickle ----------------------------------------------------------------------------------
 
     def take(self, count: int) -> bytes:
         end = self.position + count
@@ -190,7 +189,7 @@ class _Machine:
         self.stack.append((value, 0, 1))
 
     def push_made_of(self, value: Any, parts: list[_Item]) -> None:
-        """Pushes a value that holds others, unless it is nested too deep or holds too many."""
+        """Pushes a value that contains others, unless it is nested too deeply or contains too many."""
         depth = 1 + max([part[1] for part in parts], default=0)
         size = 1 + sum([part[2] for part in parts])
         if depth > DEEPEST:
@@ -271,7 +270,7 @@ class _Machine:
         item = self.memo.get(index)
         if item is None:
             raise ValueError(f"the pickle is damaged: it has no object {index}")
-        if type(item[0]) in (list, dict):  # which might then hold itself
+        if type(item[0]) in (list, dict):  # which might contain itself
             raise self.error("a list or dictionary that is used twice")
         self.stack.append(item)
 

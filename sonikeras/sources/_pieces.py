@@ -1,4 +1,4 @@
-"""Audio files in pieces: what the decoder is given of a file, and the tags around it."""
+"""Parts of audio files: the stream for the decoder, and the tags around it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import itertools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-LONGEST_COMMENT = 2**24  # bytes that are looked at: as many as a block of FLAC can hold
+LONGEST_COMMENT = 2**24  # bytes: the size of the largest FLAC block
 
 
-# From the sample rate to how many sample frames are needed, or `None`: all.
+# A function from the sample rate to the number of sample frames that are needed, or `None` for all.
 Needed = Callable[[int], int | None]
 
 
 class Unreadable(ValueError):
-    """A file is no audio, damaged or cut. The message says how; the file's name is for who knows it to add."""
+    """A file is not audio, damaged or truncated. The message gives the reason. The caller adds the name of the file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Container:
-    """What a file says of itself.
+    """The contents of an audio file, for the decoder.
 
     Attributes:
-        stream: File for the decoder, with sizes that are right.
-        cut: Boolean, whether the header states more than the file holds.
-        comments: The comments, or `None` where only the decoder knows them.
-        frames: Integer, sample frames that must come out, or `None` where the decoder knows.
-        skip: Integer, so many come out before them, which are none of the file's.
-        media: Boolean, whether it is a format that libsndfile does not know.
+        stream: File for the decoder, with correct sizes.
+        cut: Boolean, whether the file is truncated.
+        comments: The comments, or `None` if only the decoder can read them.
+        frames: Integer, the number of sample frames, or `None` if only the decoder knows it.
+        skip: Integer, the number of sample frames that the decoder returns before them.
+        media: Boolean, whether libsndfile does not support the format.
     """
 
     stream: Stream
@@ -43,11 +43,11 @@ class Container:
 
 
 class Stream(io.RawIOBase):
-    """Pieces of a file, and bytes between them, as a file of their own.
+    """Parts of a file, with bytes between them, as a file.
 
     Args:
-        file: Binary file that can seek.
-        pieces: For each piece its bytes, or where it begins and ends in the file.
+        file: Seekable binary file.
+        pieces: The parts: bytes, or (start, end) in the file.
     """
 
     def __init__(self, file: BinaryIO, *pieces: bytes | tuple[int, int]) -> None:
@@ -73,7 +73,7 @@ class Stream(io.RawIOBase):
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fills the buffer, unless the end comes first: the decoder takes less for the end."""
+        """Fills the buffer up to the end of the file: for the decoder, fewer bytes mean the end."""
         view = memoryview(buffer).cast("B")
         done = 0
         index = bisect.bisect_right(self._ends, self._position)
@@ -95,7 +95,7 @@ class Stream(io.RawIOBase):
 
 
 def read_at(file: BinaryIO, start: int, count: int) -> bytes:
-    """Bytes of a file, or fewer where it ends before: none where a damaged header points behind any file."""
+    """Bytes of a file, or fewer at its end. A position that no file can have gives none."""
     if not 0 <= start < 2**62 or count <= 0:
         return b""
     file.seek(start)
@@ -103,14 +103,14 @@ def read_at(file: BinaryIO, start: int, count: int) -> bytes:
 
 
 def after_tags(file: BinaryIO, start: int, size: int) -> int:
-    """Where a file goes on after the ID3 tags that may stand there."""
+    """The position after ID3 tags at the start of a file."""
     while len(head := read_at(file, start, 10)) == 10 and head[:3] in (b"ID3", b"TAG"):
         start += 128 if head[:3] == b"TAG" else 10 + _syncsafe(head[6:]) + (10 if head[5] & 16 else 0)
     return min(start, size)
 
 
 def before_tags(file: BinaryIO, start: int, size: int) -> int:
-    """Where a file ends before the tags at its end: ID3, APE, Lyrics3."""
+    """The position before ID3, APE and Lyrics3 tags at the end of a file."""
     while size - start > 128:
         tail = read_at(file, size - 32, 32)
         if read_at(file, size - 128, 3) == b"TAG":

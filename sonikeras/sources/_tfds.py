@@ -1,4 +1,4 @@
-"""Image-classification data sets of TensorFlow Datasets: their TFRecord files, without their images in memory."""
+"""Image classification data sets of TensorFlow Datasets, read from their TFRecord files image by image."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.sources._listing import Listing, by_class
+from sonikeras.sources._catalog import Catalog, by_class
 from sonikeras.sources._tfrecords import Part, scan
 
 
 def prepared(name: str) -> Any:
-    """The builder of a data set, which is downloaded and prepared where it is not yet, after a line which says so.
+    """The builder of a data set. Downloads and prepares the data set, after a message, if it is missing.
 
     Args:
-        name: String as TFDS writes it: `name`, `name/config`, `name:version` or `name/config:version`.
+        name: Name in TFDS: `name`, `name/config`, `name:version` or `name/config:version`.
 
     Returns:
-        A `tfds.core.DatasetBuilder` whose files are there, as TFRecord, and hold uint8 images and class labels.
+        A `tfds.core.DatasetBuilder` with TFRecord files of uint8 images and class labels.
 
     Raises:
         ImportError: TensorFlow Datasets is not installed.
-        ValueError: There is no such data set, it is not for image classification, or its files are no TFRecord files.
-        OSError: It is not there and cannot be downloaded; the message names the folder where it is looked for.
+        ValueError: The data set is unknown or not for image classification, or its files are not TFRecord files.
+        OSError: The data set is missing and cannot be downloaded. The message names its folder.
     """
     try:
         import tensorflow_datasets as tfds
@@ -58,7 +58,7 @@ def prepared(name: str) -> Any:
 
 def _prepare(builder: Any) -> None:
     size = builder.info.download_size
-    size = size if size else "of unknown size"  # TFDS knows it only of some
+    size = size if size else "of unknown size"  # TFDS does not know the size of all data sets
     print(f"Fetching {builder.info.full_name} (TensorFlow Datasets), {size}, to {builder.data_dir}", flush=True)
     try:
         builder.download_and_prepare()
@@ -71,7 +71,7 @@ def _prepare(builder: Any) -> None:
 
 
 def _keys(builder: Any) -> tuple[str, str]:
-    """Names of the features that are the image and the label."""
+    """Names of the features of the image and the label."""
     import tensorflow_datasets as tfds
 
     keys, features = builder.info.supervised_keys, builder.info.features
@@ -93,20 +93,20 @@ def class_names(builder: Any) -> list[str]:
     return sorted(builder.info.features[_keys(builder)[1]].names)
 
 
-def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
-    """The images of some classes of a prepared data set, where they lie in its files.
+def catalog(builder: Any, class_names: Sequence[str], split: str) -> Catalog:
+    """The catalog of some classes of a prepared data set.
 
     Args:
-        builder: What `prepared` returns.
-        class_names: Names of classes of it.
-        split: `"train"`, or `"test"`: its `test` split, or `validation` where it has no `test`. One that has only
-            `train` is not divided.
+        builder: The result of `prepared`.
+        class_names: Names of its classes.
+        split: `"train"`, or `"test"`: its `test` split, or `validation` if it has no `test`. A data set with `train`
+            only is not pre-split.
 
     Returns:
-        Records, named by their `tfds_id`: file and number. To read one is to check its label and image.
+        Records, named by their `tfds_id`: file and number. Reading one checks its label and image.
 
     Raises:
-        ValueError: There is no split `train`, a file is damaged, or a label is that of no class.
+        ValueError: The split `train` is missing, a file is damaged, or a label is out of range.
     """
     keys = _keys(builder)
     numbers = {builder.info.features[keys[1]].str2int(name): label for label, name in enumerate(class_names)}
@@ -123,7 +123,7 @@ def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
     for path in splits[test if test and split == "test" else "train"].filepaths:
         file = Path(path)
         for number, (record, (image, label)) in enumerate(scan(file, keys)):
-            if not -1 <= label.integer < classes:  # -1 is that of an image whose class is not told
+            if not -1 <= label.integer < classes:  # -1 is the label of an image without a class
                 raise ValueError(
                     f"A label must be in -1 <= label < {classes}, the number of classes: the file is damaged. Prepare "
                     f"the data set again. Received: label={label.integer} in record {number} of {file}"
@@ -132,4 +132,4 @@ def listing(builder: Any, class_names: Sequence[str], split: str) -> Listing:
                 labels.append(numbers[label.integer])
                 names.append(f"{file.name}__{number}")
                 items.append(Part(file, image.offset, image.length, record))
-    return Listing(labels, names, names, items, divided=test is not None).take(by_class(labels))
+    return Catalog(labels, names, names, items, pre_split=test is not None).take(by_class(labels))

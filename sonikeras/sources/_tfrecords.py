@@ -1,6 +1,6 @@
-"""TFRecord files of `tf.train.Example`s, addressed byte by byte: what a feature holds is found without reading it.
+"""TFRecord files of `tf.train.Example`s, with random access to the values of features.
 
-The checksum of a record's length is checked wherever records are found, that of its data where it is read.
+The checksum of the length of a record is checked when records are listed, that of its data when it is read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sonikeras.sources.examples import Record
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3  # the fields of tf.train.Feature
 
 
-HEADER, FOOTER = 12, 4  # bytes of a record: length and its checksum before the data, their checksum behind
+HEADER, FOOTER = 12, 4  # bytes before the data of a record (length and its checksum) and after it (checksum)
 
 
-_FIXED = {1: 8, 5: 4}  # wire type to bytes
+_FIXED = {1: 8, 5: 4}  # wire type: bytes
 
 
-_VARINT_BYTES = 10  # that 64 bits need
+_VARINT_BYTES = 10  # for 64 bits
 
 
 class Value(NamedTuple):
-    """The first value of a feature: an integer, or where bytes or a float lie in the buffer."""
+    """The first value of a feature: an integer, or the position of bytes or a float in the buffer."""
 
     integer: int
     offset: int
@@ -35,10 +35,10 @@ class Value(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part(Record):
-    """Encoded bytes inside a record of a TFRecord file. To read them is to check all of the record, its label too.
+    """Encoded bytes inside a record of a TFRecord file. Reading them checks the whole record, including its label.
 
     Attributes:
-        record: `(offset, length)` of the record's data in the file, in bytes.
+        record: `(offset, length)` of the data of the record in the file, in bytes.
     """
 
     record: tuple[int, int] = (0, 0)
@@ -47,7 +47,7 @@ class Part(Record):
         """The encoded bytes.
 
         Raises:
-            ValueError: The record, or its checksum, is damaged.
+            ValueError: The record or its checksum is damaged.
         """
         data = read_record(self.path, *self.record)
         start = self.offset - self.record[0]
@@ -55,7 +55,7 @@ class Part(Record):
 
 
 def masked_crc(data: bytes) -> int:
-    """The checksum of TFRecord files: the CRC-32C, turned and raised so that data may hold checksums themselves."""
+    """The checksum of TFRecord files: the masked CRC-32C."""
     import google_crc32c
 
     crc = google_crc32c.value(data)
@@ -63,42 +63,43 @@ def masked_crc(data: bytes) -> int:
 
 
 def read_record(path: str | os.PathLike, offset: int, length: int) -> bytes:
-    """The data of a record at a place of a TFRecord file, checked.
+    """The data of a record of a TFRecord file, after a check of its checksum.
 
     Args:
         path: The file.
-        offset: Integer, where the data begin, in bytes.
-        length: Integer, bytes.
+        offset: Integer, the position of the data in bytes.
+        length: Integer, their length in bytes.
 
     Raises:
-        ValueError: The data are not what was written, or the file is shorter.
+        ValueError: The data are damaged, or the file is too short.
     """
     with open(path, "rb") as file:
         file.seek(offset)
         data = file.read(length + FOOTER)
     if len(data) != length + FOOTER or masked_crc(data[:length]) != int.from_bytes(data[length:], "little"):
         raise ValueError(
-            "The data of each record of a TFRecord file must fit their checksum: this one is damaged. Make or fetch "
-            f"the file again. Received: {os.fspath(path)}, record at byte {offset - HEADER}"
+            "The data of each record of a TFRecord file must fit their checksum: this one is damaged. Create or "
+            f"download the file again. Received: {os.fspath(path)}, record at byte {offset - HEADER}"
         )
     return data[:length]
 
 
 def scan(path: str | os.PathLike, keys: Sequence[str]) -> Iterator[tuple[tuple[int, int], list[Value]]]:
-    """Finds features of all examples of a TFRecord file. Only the pages which have lengths and labels are read.
+    """Finds features of all examples of a TFRecord file, without reading their data.
 
-    So what is found may be damaged, as `read_record` tells.
+    So the data may be damaged. `read_record` checks it.
 
     Args:
-        path: The file, not compressed.
-        keys: Names of features that each example has: bytes or integers.
+        path: The file, uncompressed.
+        keys: Names of features of bytes or integers, which each example must have.
 
     Yields:
-        For each record its `(offset, length)`, and a `Value` for each key. A value of bytes has `integer=0`; an integer
-        is signed.
+        For each record its `(offset, length)`, and a `Value` for each key. For bytes, `integer` is 0. Integers are
+        signed.
 
     Raises:
-        ValueError: The file is truncated, a length is damaged, a record is no `tf.train.Example`, or lacks a feature.
+        ValueError: The file is truncated, a length is damaged, or a record is not a `tf.train.Example` or lacks a
+            feature.
 
     Reference:
         The [TFRecord format](https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details) and the
@@ -128,12 +129,12 @@ def scan(path: str | os.PathLike, keys: Sequence[str]) -> Iterator[tuple[tuple[i
 
 
 def records(path: str | os.PathLike) -> Iterator[tuple[Any, int, int]]:
-    """The records of a TFRecord file: the file as a buffer, and where in it a record begins and how long it is.
+    """The records of a TFRecord file: the file as a buffer, and the position and length of each record in it.
 
     Raises:
         ValueError: The file is truncated, or the length of a record is damaged.
     """
-    if not os.path.getsize(path):  # which cannot be mapped
+    if not os.path.getsize(path):  # an empty file cannot be mapped
         return
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         position, size = 0, len(data)
@@ -152,7 +153,7 @@ def records(path: str | os.PathLike) -> Iterator[tuple[Any, int, int]]:
 
 
 def damaged(path: str | os.PathLike) -> list[int]:
-    """The bytes of a TFRecord file at which the data of records begin that do not fit their checksums. It reads all.
+    """The positions, in bytes, of the data of damaged records in a TFRecord file. Reads the whole file.
 
     Raises:
         ValueError: The file is truncated, or the length of a record is damaged.
@@ -170,17 +171,17 @@ def features(data: Any, start: int, length: int) -> dict[str, Value]:
 
     Args:
         data: A buffer, such as bytes.
-        start: Integer, where in it the serialized example begins.
-        length: Integer, bytes.
+        start: Integer, the position of the serialized example in it.
+        length: Integer, its length in bytes.
 
     Raises:
-        IndexError, ValueError: It is no such example.
+        IndexError, ValueError: It is not a `tf.train.Example`.
     """
     return dict(_features(data, start, start + length))
 
 
 def _features(data: Any, start: int, end: int) -> Iterator[tuple[str, Value]]:
-    """Names and first values of the features of the `tf.train.Example` that lies between two positions."""
+    """Names and first values of the features of the `tf.train.Example` between two positions."""
     for _, features_start, features_end in _fields(data, start, end):
         for _, entry_start, entry_end in _fields(data, features_start, features_end):
             (_, *name), (_, *feature) = _fields(data, entry_start, entry_end)
@@ -188,14 +189,14 @@ def _features(data: Any, start: int, end: int) -> Iterator[tuple[str, Value]]:
                 first = next(_fields(data, list_start, list_end), None)
                 if first is not None and kind in (_BYTES_LIST, _FLOAT_LIST, _INT64_LIST):
                     _, offset, stop = first
-                    # A packed list of integers begins with the first one, as the only value of an unpacked one does.
+                    # A packed and an unpacked list of integers both start with the first one.
                     integer = _varint(data, offset, stop)[0] if kind == _INT64_LIST else 0
                     signed = integer - (integer >> 63 << 64)
                     yield os.fsdecode(data[name[0] : name[1]]), Value(signed, offset, stop - offset)
 
 
 def _fields(data: Any, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, beginning and end of each field of the message that lies between two positions."""
+    """Number, start and end of each field of the message between two positions."""
     while start < end:
         tag, start = _varint(data, start, end)
         wire_type = tag & 7
@@ -215,7 +216,7 @@ def _fields(data: Any, start: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _varint(data: Any, position: int, end: int) -> tuple[int, int]:
-    """The integer of 64 bits at a position, seven bits a byte, the lowest first, and the position behind it."""
+    """The 64-bit varint at a position (7 bits per byte, lowest first), and the position after it."""
     value = 0
     for place, byte in enumerate(data[position : min(end, position + _VARINT_BYTES)]):
         value |= (byte & 127) << 7 * place

@@ -1,4 +1,4 @@
-"""Audio as files: 16-bit PCM that carries the config it was made with."""
+"""Audio files, 16-bit PCM, and the config that they carry."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sonikeras.config._files import write_bytes
 from sonikeras.sources._audio_decoders import Recording, open_recording
 from sonikeras.sources._pieces import Unreadable
 
-# Endings of what libsndfile reads. It also reads .mat and .htk, which seldom are audio, and .raw and .sd2, which do not
-# say what they hold.
+# Extensions of the formats of libsndfile, without .mat and .htk, which are rarely audio, and .raw and .sd2, which have
+# no header.
 _LIBSNDFILE = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga", ".aif"),
     *(".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".nist", ".sph", ".avr", ".paf", ".pvf", ".8svx", ".ircam"),
 )
 
 
-# Endings of what PyAV reads besides, a binding of FFmpeg's libraries.
+# Extensions of further formats of PyAV, a binding of FFmpeg.
 _PYAV = (
     ".m4a",
     ".m4b",
@@ -54,14 +54,14 @@ _WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
 _COMMENT = "sonikeras:"
 
 
-# To convert the sample rate of a part takes more than the part, since filters reach over its end. With so many samples
-# more, at the lower one of the two rates, soxr gives the same bits as of the whole: it filters in blocks, and 4096 were
-# enough in all of 20 pairs of rates from 100 Hz to 1 MHz.
+# Resampling the start of a recording needs more samples than that, since filters extend beyond its end. With so many
+# more, at the lower one of the two rates, the result of soxr is bit-identical to that of the whole recording. In 20
+# pairs of rates from 100 Hz to 1 MHz, 4096 were enough.
 _REACH = 8192
 
 
 def to_pcm16(audio: np.ndarray) -> np.ndarray:
-    """Samples as 16-bit PCM, clipped and rounded down as libsndfile does: float -1..1 `[...]` to int16 `[...]`."""
+    """Audio as 16-bit PCM, clipped and rounded down like libsndfile: float `[...]` in -1..1 to int16 `[...]`."""
     wide = np.array(audio, np.float64)
     wide *= 2.0**31
     np.rint(wide, out=wide)
@@ -71,20 +71,22 @@ def to_pcm16(audio: np.ndarray) -> np.ndarray:
 
 
 def from_pcm16(pcm: np.ndarray) -> np.ndarray:
-    """16-bit PCM as samples, as libsndfile reads it: int16 `[...]` to float32 `[...]` in -1..1."""
+    """16-bit PCM as audio, scaled like libsndfile: int16 `[...]` to float32 `[...]` in -1..1."""
     return pcm.astype(np.float32) / np.float32(32768)
 
 
 def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | SonificationConfig = "study") -> None:
-    """Writes a sound as 16-bit PCM, mono, with the config in the file's comment, so that it can be heard back.
+    """Writes audio as 16-bit PCM, mono, with the config in the comment of the file.
+
+    The config makes it possible to reconstruct the image from the file alone.
 
     Args:
-        path: Path that ends in `.wav` or `.flac`.
+        path: Path with the extension `.wav` or `.flac`.
         audio: float array `[samples]` in -1..1.
-        config: Preset or `SonificationConfig` that the sound was made with. Defaults to `"study"`.
+        config: The config of the audio: preset, `SonificationConfig`, or path to one. Defaults to `"study"`.
 
     Raises:
-        ValueError: Samples are NaN, infinite or beyond -1..1, or the path ends otherwise.
+        ValueError: Samples are NaN, infinite or beyond -1..1, or the extension is another one.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -102,7 +104,7 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
 
 
 def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str) -> bytes:
-    """The file that `write_audio` writes of a sound, int16 `[samples]`; `extension` is `".wav"` or `".flac"`."""
+    """The file of int16 `[samples]`, as `write_audio` writes it. `extension` is `".wav"` or `".flac"`."""
     import soundfile
 
     data = io.BytesIO()
@@ -118,7 +120,7 @@ def _comment(config: SonificationConfig) -> str:
 
 
 def decode_pcm16(data: bytes) -> np.ndarray:
-    """The sound, int16 `[samples]`, of a file that `encode_pcm16` made."""
+    """The samples of a file from `encode_pcm16`: int16 `[samples]`."""
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="int16")[0]
@@ -131,38 +133,37 @@ def read_audio(
     samples: int | None = None,
     name: str | None = None,
 ) -> tuple[np.ndarray, SonificationConfig]:
-    """Reads a sound, and the config that it was made with.
+    """Reads audio, and the config that the file carries.
 
-    Several channels are averaged; another sample rate is converted to the config's with soxr at its high quality, as
-    `librosa.load` does. What a file holds decides its format, not its name.
+    Channels are averaged. Other sample rates are converted to that of the config by soxr at high quality, as in
+    `librosa.load`. The content of a file determines its format, whatever its name.
 
-    Every sample that is there is read: where the sizes in a header are placeholders, as programs write them to a pipe,
-    or belong to something else, up to the end of the file. A file whose header states more than it holds is cut, and
-    refused; `sonikeras.sources._audio_containers` gives the rule.
+    All samples are read: up to the end of the file if the sizes in its header are placeholders, such as those of a
+    program that writes to a pipe. A file that is shorter than its header states is truncated, and raises an error.
 
     Args:
-        source: Path of a WAV, FLAC, Ogg, MP3, AIFF, AU or CAF file, or of another that libsndfile reads; where PyAV is
-            installed (`pip install sonikeras[m4a]`), also of an M4A, AAC, WMA or WebM file. Or the bytes of one.
-        config: Preset or `SonificationConfig` to read it for. Defaults to the one in the file, or where it carries
-            none (a recording) to `"study"`.
-        samples: Integer, the first so many samples at the config's rate, the same bits as of the whole. Little more
-            than these is decoded, so damage after them is not noticed unless a header or the last frame tells of it.
-            Defaults to `None`: all.
-        name: String, what an error calls the sound. Defaults to the path.
+        source: Path or bytes of a WAV, FLAC, Ogg, MP3, AIFF, AU or CAF file, or another one that libsndfile reads. With
+            PyAV (`pip install sonikeras[m4a]`) also of an M4A, AAC, WMA or WebM file.
+        config: The config to read the audio for: preset, `SonificationConfig`, or path to one. Defaults to that in the
+            file, or if there is none (as in a recording) to `"study"`.
+        samples: Integer, the number of samples to read from the start, at the sample rate of the config. They are
+            bit-identical to those of the whole file. Damage in the rest of the file may go unnoticed. Defaults to
+            `None`: all.
+        name: String, the name of the file in errors. Defaults to the path.
 
     Returns:
         `(audio, config)`: float32 array `[samples]` in -1..1 at `config.sample_rate`, and a `SonificationConfig`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is no sound, is cut, holds no sample, NaN, more than `sonikeras.limits` allows, or a config
-            that this version does not know.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is not audio, is truncated, or has no samples, NaN, more samples than `sonikeras.limits`
+            allows, or a config that is not valid.
     """
     config = None if config is None else as_config(config)
     if samples is not None:
         check_integer("samples", samples, minimum=1)
     if isinstance(source, bytes):
-        return _read(io.BytesIO(source), config, samples, name or "sound")
+        return _read(io.BytesIO(source), config, samples, name or "audio")
     name = name or os.fspath(source)
     if not os.path.exists(source):
         raise FileNotFoundError(f"There is no such sound file. Received: {name}")
@@ -185,14 +186,14 @@ def _read(
             limits.check("audio_rate", rate, name)
             limits.check("audio_rate_lowest", rate, name)
             limits.check("audio_channels", recording.channels, name)
-            config = config or _config_of(recording.comments, name)
+            config = config or _config_in(recording.comments, name) or SonificationConfig.preset("study")
             mono = _mono(recording, needed(rate, config), max(1, config.sample_rate / rate), name)
     except Unreadable as error:
         raise ValueError(
-            f"The sound must be a whole WAV, FLAC, Ogg, MP3, AIFF, AU or CAF file. Received: {name} ({error})"
+            f"An audio file must be a whole WAV, FLAC, Ogg, MP3, AIFF, AU or CAF file. Received: {name} ({error})"
         ) from error
     if not np.isfinite(mono).all():
-        raise ValueError(f"A sound file must hold finite samples. Received: {name} with NaN or infinity")
+        raise ValueError(f"An audio file must hold finite samples. Received: {name} with NaN or infinity")
     if rate != config.sample_rate:
         import librosa
 
@@ -201,14 +202,14 @@ def _read(
 
 
 def _mono(recording: Recording, wanted: int | None, growth: float, name: str) -> np.ndarray:
-    """The mean of a recording's channels, float32 `[frames]`: of all frames, or of the first that are wanted.
+    """The mean of the channels of a recording, float32 `[frames]`: of all frames, or of the first ones.
 
-    Its length, and that which it grows to where its sample rate is converted, is limited before memory is taken.
+    Its length, also after resampling, is checked before memory is allocated.
     """
     frames, known = recording.frames, [n for n in (wanted, recording.frames) if n is not None]
     size = min(known) if known else int(limits.get("audio_samples") / growth)
     limits.check("audio_samples", math.ceil(size * growth), name)
-    mono, done = np.empty(size, np.float32), 0  # memory is taken as it is written to
+    mono, done = np.empty(size, np.float32), 0  # memory is allocated when it is written to
     for block in recording.blocks():
         if not known and done + len(block) > size:
             limits.check("audio_samples", math.ceil((done + len(block)) * growth), name)
@@ -222,18 +223,41 @@ def _mono(recording: Recording, wanted: int | None, growth: float, name: str) ->
         whole = whole and recording.ends()
     if not done or not whole:
         stated = f" of {frames}" if frames else ""
-        raise ValueError(f"A sound file must hold all of its samples. Received: {name} ({done}{stated} samples)")
+        raise ValueError(f"An audio file must hold all of its samples. Received: {name} ({done}{stated} samples)")
     return mono if done == size else mono[:done].copy()
 
 
-def _config_of(comments: list[bytes], name: str) -> SonificationConfig:
-    """The config in a file's comments, or where they have none, `"study"`."""
+def read_config(path: str | os.PathLike) -> SonificationConfig:
+    """Reads the config that an audio file carries. `SonificationConfig.load` calls it.
+
+    Raises:
+        ValueError: The file is not audio, or carries no config or one that is not valid; the message names it.
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file, open_recording(file, lambda rate: 1) as recording:
+            config = _config_in(recording.comments, name)
+    except Unreadable as error:
+        raise ValueError(
+            "A config file must be JSON, as `SonificationConfig.save` writes it, or an audio file that carries a "
+            f"config. Received: {name} ({error})"
+        ) from error
+    if config is None:
+        raise ValueError(
+            "An audio file that is used as a config must carry one, as those of `sonikeras.write_audio` do. "
+            f"Received: {name}, without a config"
+        )
+    return config
+
+
+def _config_in(comments: list[bytes], name: str) -> SonificationConfig | None:
+    """The config in the comments of an audio file, if there is one."""
     found = {comment for comment in comments if comment.startswith(_COMMENT.encode())}
     if not found:
-        return SonificationConfig.preset("study")
+        return None
     try:
         if len(found) > 1:
             raise ValueError(f"{len(found)} different ones")
         return SonificationConfig.from_json(found.pop().removeprefix(_COMMENT.encode()))
     except ValueError as error:
-        raise ValueError(f"The config in the file is not one of this version. Received: {name} ({error})") from error
+        raise ValueError(f"A config in an audio file must be valid. Received: {name} ({error})") from error

@@ -1,4 +1,4 @@
-"""The examples of a data set, whatever they are: files, parts of files, or arrays."""
+"""The examples of a data set: files, parts of files, or arrays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig
+from sonikeras.config._files import as_utf8
 from sonikeras.config._progress import Progress
-from sonikeras.sources import audio as sounds, images
+from sonikeras.sources import audio, images
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,9 +25,9 @@ class Record:
     """An encoded image inside a larger file.
 
     Attributes:
-        path: Path of that file.
-        offset: Integer, where the image begins, in bytes.
-        length: Integer, bytes.
+        path: Path of the file.
+        offset: Integer, the position of the image in bytes.
+        length: Integer, its length in bytes.
     """
 
     path: Path
@@ -45,12 +46,12 @@ class Examples:
     """The examples of one split, in a fixed order: class by class.
 
     Attributes:
-        class_names: Names of the classes; a label is an index into them.
+        class_names: Names of the classes. Labels are indices into them.
         labels: int32 array `[examples]`.
         names: A stable name for each example, unique within its class.
         items: For each example the path of its file, a `Record`, or its pixels as a uint8 array, gray or RGB.
-        keys: What decides the side of each example in a division, whatever else there is. Equal ones stay together.
-            Examples that are never divided need none.
+        keys: For each example a string whose hash assigns it to a split or a fold. Examples with equal keys stay
+            together. Empty for examples that are never split.
     """
 
     class_names: list[str]
@@ -64,33 +65,35 @@ class Examples:
 
     @property
     def file_paths(self) -> list[str] | None:
-        """Paths of the files, or `None` where there are none."""
+        """Paths of the files, or `None` if the examples are not files."""
         return [str(item) for item in self.items] if self.items and isinstance(self.items[0], Path) else None
 
     @property
     def full_names(self) -> list[str]:
-        """A name for each example that is unique among all: its class and its name, such as `cat/cat-0012`."""
-        return [_text(f"{self.class_names[label]}/{name}") for label, name in zip(self.labels, self.names, strict=True)]
+        """For each example a name that is unique in the data set: class and name, such as `cat/cat-0012`."""
+        return [
+            as_utf8(f"{self.class_names[label]}/{name}") for label, name in zip(self.labels, self.names, strict=True)
+        ]
 
     def describe(self, index: int) -> str:
-        """What an error calls an example. Bytes of a file's name that are no text are written as escapes."""
+        """The name of an example in errors. Bytes of a file name that are not UTF-8 are escaped."""
         item = self.items[index]
         if isinstance(item, Path):
-            return _text(str(item))
-        return _text(f"{self.class_names[self.labels[index]]}/{self.names[index]}")
+            return as_utf8(str(item))
+        return as_utf8(f"{self.class_names[self.labels[index]]}/{self.names[index]}")
 
     def data(self, index: int) -> bytes:
-        """What decides an example: the bytes of its file, or its shape and pixels."""
+        """The content of an example: the bytes of its file, or its shape and pixels."""
         item = self.items[index]
         if isinstance(item, Path):
             return item.read_bytes()
         return item.read() if isinstance(item, Record) else repr(item.shape).encode() + item.tobytes()
 
     def image(self, index: int, *, color: bool = False) -> np.ndarray:
-        """An example's image, uint8 `[height, width]`, or RGB `[height, width, 3]` with `color=True`.
+        """The image of an example, uint8 `[height, width]`, or RGB `[height, width, 3]` with `color=True`.
 
         Raises:
-            ValueError: It cannot be read; the message names it.
+            ValueError: It cannot be read. The message names it.
         """
         item = self.items[index]
         if isinstance(item, np.ndarray):
@@ -99,18 +102,23 @@ class Examples:
             return images.read_image(self.data(index), color=color, name=name)
 
     def sound(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
-        """A recording, read for a config: float32 `[samples]` in -1..1, of its own length, or the first `samples`.
+        """The recording of an example, at the sample rate of a config: float32 `[samples]` in -1..1.
+
+        Args:
+            index: Integer, the example.
+            config: `SonificationConfig`.
+            samples: Integer, the number of samples to read from the start. Defaults to `None`: all.
 
         Raises:
-            ValueError: It cannot be read; the message names it.
+            ValueError: It cannot be read. The message names it.
         """
         item = self.items[index]
         with _naming(name := self.describe(index)):
             source = item if isinstance(item, Path) else self.data(index)
-            return sounds.read_audio(source, config, samples=samples, name=name)[0]
+            return audio.read_audio(source, config, samples=samples, name=name)[0]
 
     def fingerprint(self) -> str:
-        """Hexadecimal digest of what the examples are: names, labels, and pixels or the files' sizes and times."""
+        """Hexadecimal digest of names, labels, and pixels or the sizes and times of the files."""
         digest = hashlib.sha256(repr((self.class_names, self.labels.tolist(), self.names)).encode())
         state = functools.cache(lambda path: (path.name, path.stat().st_size, path.stat().st_mtime_ns))
         for item in self.items:
@@ -133,7 +141,7 @@ class Examples:
         )
 
     def shard(self, index: int, count: int) -> Examples:
-        """Every `count`-th example from `index` on: the shards of all indices below `count` hold each example once.
+        """Every `count`-th example, starting at `index`. The shards of all indices have each example once.
 
         Raises:
             ValueError: Unless `0 <= index < count`.
@@ -150,25 +158,24 @@ class Examples:
 
 @contextlib.contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Makes of whatever a decoder raises a `ValueError` that names the file."""
+    """Turns an error of a decoder into a `ValueError` that names the file."""
     try:
         yield
     except Exception as error:
         if isinstance(error, ValueError | OSError) and name in str(error):
             raise
-        told = " ".join(str(error).split())
+        message = " ".join(str(error).split())
         raise ValueError(
-            f"A file must be one that can be read. Received: {name} ({type(error).__name__}: {told})"
+            f"A file of a data set must be readable. Received: {name} ({type(error).__name__}: {message})"
         ) from error
 
 
-def _text(name: str) -> str:
-    """A name that can be written as UTF-8: bytes of a file's name that are no text are escaped."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def check_shard(shard: Any) -> tuple[int, int]:
-    """The pair (index, count) that an argument must be, or a `ValueError`."""
+    """The argument as a pair (index, count).
+
+    Raises:
+        ValueError: It is not such a pair.
+    """
     pair = isinstance(shard, tuple | list) and len(shard) == 2 and all(type(number) is int for number in shard)
     if not pair or not 0 <= shard[0] < shard[1]:
         raise ValueError(f"`shard` must be (index, count) with 0 <= index < count, or None. Received: shard={shard!r}")
@@ -176,7 +183,7 @@ def check_shard(shard: Any) -> tuple[int, int]:
 
 
 def readable(examples: Examples, stage: str, config: SonificationConfig) -> tuple[Examples, list[str]]:
-    """The examples whose files can be read, and the paths of the others, of which one warning tells."""
+    """The examples that can be read, and the paths of the others, which a warning lists."""
 
     def error(index: int) -> str | None:
         try:
@@ -202,7 +209,7 @@ def readable(examples: Examples, stage: str, config: SonificationConfig) -> tupl
         emptied = sorted(set(range(len(examples.class_names))) - set(examples.labels.tolist()))
         if emptied:
             raise ValueError(
-                "Each class must have at least one file that can be read. "
+                "Each class must have at least one readable file. "
                 f"Received: none in {[examples.class_names[label] for label in emptied]}"
             )
     return examples, bad

@@ -1,7 +1,7 @@
-"""Source to image: files of any common format, as 8-bit arrays.
+"""Image files of all common formats, as 8-bit arrays.
 
-One rule for all formats: pixels decide. Gamma, color spaces, ICC profiles and all other metadata are ignored, so the
-same pixels give the same image, whatever program wrote them. The one exception is the orientation, which is applied.
+One rule holds for all formats: the stored pixels determine the image. Gamma, color spaces, ICC profiles and all other
+metadata are ignored, except for the orientation, which is applied.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sonikeras.sources._image_formats import (
     _xmp_orientation,
 )
 
-# Pillow's names of the formats that are read, with the endings of their files.
+# The formats, by their names in Pillow, with their extensions.
 _FORMATS = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -38,7 +38,7 @@ _FORMATS = {
 
 
 def _readable_extensions() -> tuple[str, ...]:
-    """The endings of what the installed Pillow reads: it may lack AVIF or JPEG 2000."""
+    """The extensions that the installed Pillow reads. It may lack AVIF or JPEG 2000."""
     from PIL import features
 
     lacking = {name for name, codec in {"AVIF": "avif", "JPEG2000": "jpg_2000"}.items() if not features.check(codec)}
@@ -57,39 +57,39 @@ _RULE = (
 )
 
 
-# The weights by which libpng, and OpenCV in a BMP file, make gray of red, green and blue, with the number of bits after
-# the point, and what is added for rounding. `to_gray` rounds with 15 bits: all of them differ by 1 at most.
+# Fixed-point weights of red, green and blue in the grayscale conversion of libpng, and of OpenCV for BMP files, with
+# the number of fractional bits and the rounding offset. They differ from `to_gray`, which has 15 bits, by 1 at most.
 _WEIGHTS = {"PNG": (9797, 19234, 3737, 15, 0), "BMP": (4899, 9617, 1868, 14, 1 << 13)}
 
 
-_SCANS = 16  # of a JPEG file of the most pixels; smaller ones may have more
+_SCANS = 16  # of the largest JPEG file; smaller ones may have more
 
 
 def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: str | None = None) -> np.ndarray:
     """Reads an image as 8-bit grayscale or RGB.
 
-    Gray is that of the study's reader, `cv2.imread(path, cv2.IMREAD_GRAYSCALE)`: 0.299 R + 0.587 G + 0.114 B of the
-    stored pixels, and of a JPEG file its own luma, which is the same but for rounding. Only where a PNG file asks for
-    another color space (sRGB, gAMA) did that reader compute in linear light; here the pixels alone decide.
+    Grayscale is that of the study's reader, `cv2.imread(path, cv2.IMREAD_GRAYSCALE)`: 0.299 R + 0.587 G + 0.114 B of
+    the stored pixels, and in JPEG files the luma, which is equal up to rounding. Unlike that reader, this one ignores
+    the color spaces of PNG files (sRGB, gAMA).
 
     - Metadata are ignored, except for the orientation (EXIF, or else XMP), which is applied.
-    - What is transparent is black, and what is half transparent is blended onto black.
-    - Of 16 bits a channel the high byte stays.
-    - Of several frames or pages the first is taken.
+    - Transparent pixels are blended onto black.
+    - Of 16 bits per channel, the high byte is used.
+    - Of several frames or pages, the first is read.
 
     Args:
-        source: Path of a PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, JPEG 2000 or PNM file, or the bytes of one. The
-            content tells the format, not the name.
-        color: Boolean, whether to return RGB instead. Defaults to `False`.
-        name: String, what an error calls the image. Defaults to the path.
+        source: Path or bytes of a PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, JPEG 2000 or PNM file. The content determines
+            the format, whatever the name.
+        color: Boolean, whether to return RGB. Defaults to `False`.
+        name: String, the name of the file in errors. Defaults to the path.
 
     Returns:
         uint8 array `[height, width]`, or `[height, width, 3]` with `color=True`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is empty, truncated, no image, or has more pixels than the limit `image_pixels` of
-            `sonikeras.limits`, which is checked before they are decoded.
+        FileNotFoundError: The file does not exist.
+        ValueError: The file is empty, truncated, not an image, or has more pixels than the limit `image_pixels` of
+            `sonikeras.limits`, which is checked before decoding.
 
     Example:
         >>> from sonikeras import read_image
@@ -114,7 +114,7 @@ def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: 
         return _read(data, color, name)
     except _TooLarge as error:
         raise ValueError(str(error)) from None
-    except Exception as error:  # decoders raise whatever they come upon in a damaged file
+    except Exception as error:  # decoders raise errors of many types
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"{_RULE} Received: {name} ({len(data)} bytes: {reason})") from error
 
@@ -130,7 +130,7 @@ def _read(data: bytes, color: bool, name: str) -> np.ndarray:
 
 
 def _stored(data: bytes, color: bool, name: str) -> tuple[np.ndarray, str, int]:
-    """Pixels, gray or RGB, as they are stored; Pillow's name of the format; and the orientation."""
+    """The stored pixels, grayscale or RGB; the name of the format in Pillow; and the orientation."""
     kind = _kind(data)
     block, text, key = b"", b"", None
     if kind == "PNG":
@@ -144,9 +144,9 @@ def _stored(data: bytes, color: bool, name: str) -> tuple[np.ndarray, str, int]:
         if scans > 1 and scans * image.width * image.height > most:
             raise ValueError(f"it has {scans} scans")
         if not color:
-            image.draft("L", None)  # its luma: the colors are not decoded
+            image.draft("L", None)  # the luma only
     covered = image.tile[0][1] if kind == "GIF" and image.tile else None
-    image.load()  # which turns a TIFF file upright
+    image.load()  # which applies the orientation of a TIFF file
     if kind not in ("PNG", "TIFF"):
         block, text = image.info.get("exif", b""), image.info.get("xmp", b"")
     pixels = _pixels(image, key)
@@ -161,8 +161,7 @@ def _stored(data: bytes, color: bool, name: str) -> tuple[np.ndarray, str, int]:
 def _opened(kind: str, data: bytes) -> Any:
     """A Pillow image of which only the header is read.
 
-    The format's own class is called, as `Image.open` does after guessing: that has a limit of pixels of its own, which
-    is the same for all of a process.
+    This calls the class of the format, as `Image.open` does. The latter has a pixel limit for the whole process.
     """
     from PIL import (
         AvifImagePlugin,
@@ -192,7 +191,7 @@ def _opened(kind: str, data: bytes) -> Any:
 
 
 def _pixels(image: Any, key: np.ndarray | None) -> np.ndarray:
-    """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB; those of the color `key` are black."""
+    """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB. Pixels of the color `key` are black."""
     from PIL import Image
 
     if image.mode.startswith("I"):
@@ -220,7 +219,7 @@ def _pixels(image: Any, key: np.ndarray | None) -> np.ndarray:
 
 def _weighted(rgb: np.ndarray, red: int, green: int, blue: int, shift: int, offset: int) -> np.ndarray:
     """RGB `[height, width, 3]` to gray `[height, width]` with integer weights."""
-    # Whole numbers below 2^24, which float32 holds exactly.
+    # Integers below 2^24 are exact in float32.
     gray = rgb.reshape(-1, 3).astype(np.float32) @ np.array([red, green, blue], np.float32)
     gray += np.float32(offset)
     gray *= np.float32(2.0**-shift)
@@ -238,7 +237,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def to_gray(image: Any) -> np.ndarray:
-    """Checks an array and turns RGB into grayscale with OpenCV's weights (0.299, 0.587, 0.114).
+    """Checks an image and converts RGB to grayscale with the weights of OpenCV (0.299, 0.587, 0.114).
 
     Args:
         image: uint8 array `[height, width]`, or RGB `[height, width, 3]`.
@@ -247,7 +246,7 @@ def to_gray(image: Any) -> np.ndarray:
         uint8 array `[height, width]`.
 
     Raises:
-        ValueError: Another type, rank, number of channels, or no pixel.
+        ValueError: Its type, rank or number of channels is another one, or it has no pixels.
     """
     import cv2
 
@@ -267,10 +266,10 @@ def to_color(image: np.ndarray) -> np.ndarray:
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as an image; the extension tells the format.
+    """Writes a uint8 array `[height, width]` or `[height, width, 3]` as an image. The extension sets the format.
 
     Raises:
-        ValueError: The extension is not one of an image format.
+        ValueError: The extension is not that of an image format.
     """
     from PIL import Image
 

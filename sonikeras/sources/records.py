@@ -1,18 +1,18 @@
-"""TFRecord files of sounds and pictures, whose contents are found and read by seeking.
+"""TFRecord files of audio and pictures, with random access to their contents.
 
 Each record is a `tf.train.Example` with the features
 
-| feature | type | what it is |
+| feature | type | content |
 |---|---|---|
-| `sound` | bytes | the sound as a FLAC (or WAV) file, which carries the config |
+| `sound` | bytes | the audio as a FLAC (or WAV) file that carries the config |
 | `sound_sha256` | bytes | hexadecimal SHA-256 of `sound` |
-| `picture` | bytes | the picture as a PNG file; absent where none was asked for |
-| `picture_sha256` | bytes | hexadecimal SHA-256 of `picture`, or absent |
+| `picture` | bytes | the picture as a PNG file, if there is one |
+| `picture_sha256` | bytes | hexadecimal SHA-256 of `picture`, if there is one |
 | `label` | int64 | index of the class |
 | `class` | bytes | name of the class |
 | `name` | bytes | name of the example, unique within its class |
 | `image_sha256` | bytes | hexadecimal SHA-256 of the image file, or of its shape and pixels |
-| `spectral_convergence` | float | distance of the sound's magnitudes from the image's, over their norm; 0 is exact |
+| `spectral_convergence` | float | spectral convergence of the audio: the relative error of its magnitudes; 0 is exact |
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _NAME = re.compile(r"(train|validation|test)-(\d{5,})-of-(\d{5,})\.tfrecord")
 
 
 def is_file_of(split: str, name: str) -> bool:
-    """Whether a name is that of a record file of a split."""
+    """Whether a file name is that of a record file of a split."""
     match = _NAME.fullmatch(name)
     return match is not None and match[1] == split
 
 
 class Entry(NamedTuple):
-    """One record of a file. Places are `(offset, length)` in the file, in bytes."""
+    """One record of a file. Places in the file are `(offset, length)` in bytes."""
 
     path: Path
     place: tuple[int, int]
@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
 
 def file_name(split: str, index: int, count: int) -> str:
-    """The name of one of `count` record files of a split.
+    """The name of one of the `count` record files of a split.
 
     Example:
         >>> from sonikeras.sources.records import file_name
@@ -69,12 +69,12 @@ def file_name(split: str, index: int, count: int) -> str:
 
 
 def holds_records(directory: str | os.PathLike) -> bool:
-    """Whether a folder has record files of the names that `sonikeras.prepare` gives them."""
+    """Whether a folder contains record files of `sonikeras.prepare`."""
     return any(_NAME.fullmatch(name) for name in os.listdir(directory))
 
 
 def has_validation(directory: str | os.PathLike) -> bool:
-    """Whether a folder of record files has some of a validation part."""
+    """Whether a folder of record files has a validation split."""
     return any((match := _NAME.fullmatch(name)) and match[1] == "validation" for name in os.listdir(directory))
 
 
@@ -90,7 +90,7 @@ def serialize(
     image_sha256: str,
     spectral_convergence: float,
 ) -> bytes:
-    """One record, as the bytes of a `tf.train.Example`; the same arguments give the same bytes."""
+    """One record, as the bytes of a `tf.train.Example`. The same arguments give the same bytes."""
     import tensorflow as tf
 
     texts = {
@@ -110,10 +110,10 @@ def serialize(
 
 
 def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
-    """What a record at a place of a buffer (bytes, or a mapped file) holds, which is not checked for damage.
+    """The entry of a record in a buffer (bytes or a mapped file). Its data are not checked for damage.
 
     Raises:
-        ValueError: It is no record of this schema.
+        ValueError: The record does not have these features.
     """
     try:
         values = tfrecords.features(data, offset, length)
@@ -149,15 +149,15 @@ def entry(data: Any, path: Path, offset: int, length: int) -> Entry:
 
 
 def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator[Entry]:
-    """The records of some files, in order; their sounds and pictures are passed over and not read.
+    """The records of some files, in order. Their audio and pictures are not read.
 
     Args:
         paths: Record files.
-        torn: Boolean, whether a file that breaks off, as one does whose writer was killed, just ends there. Defaults to
-            `False`: it is an error.
+        torn: Boolean, whether to accept truncated files, such as those of a killed process. Defaults to `False`: they
+            are an error.
 
     Raises:
-        ValueError: A file is cut, the length of a record is damaged, or it is of another schema; the message names it.
+        ValueError: A file is truncated, or a record is damaged or has other features. The message names the file.
 
     Example:
         >>> import sonikeras
@@ -181,21 +181,20 @@ def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator
 def load(
     directory: str | os.PathLike, split: str, stage: str
 ) -> tuple[list[str], list[int], list[str], list[tfrecords.Part]]:
-    """Finds the sounds or pictures of a folder that `sonikeras.prepare(..., format="tfrecord")` wrote.
+    """Finds the audio or pictures in a folder that `sonikeras.prepare(..., format="tfrecord")` wrote.
 
     Args:
-        directory: That folder.
+        directory: The folder.
         split: `"train"`, `"validation"` or `"test"`.
-        stage: `"audio"` for the sounds, `"spectrogram"` for the pictures.
+        stage: `"audio"` or `"spectrogram"` (pictures).
 
     Returns:
-        `(class_names, labels, names, parts)`: the names of all classes, and of each example its label, its name and
-        its encoded file, which is checked, together with the rest of the record, when it is read. The order is that in
-        which they were written.
+        `(class_names, labels, names, parts)`: the names of all classes, and for each example, in the order of writing,
+        its label, its name and its encoded file. Reading the latter checks the whole record.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no file of this split in it.
-        ValueError: Files are missing, cut, damaged, or hold no pictures.
+        FileNotFoundError: The folder does not exist, or has no files of this split.
+        ValueError: Files are missing, truncated or damaged, or have no pictures.
 
     Example:
         >>> import sonikeras
@@ -220,7 +219,7 @@ def load(
             )
         if not 0 <= record.label < len(classes) or classes[record.label] != record.class_name:
             raise ValueError(
-                "The label of a record must be the place of its class among the names of prepare.json: one of them is "
+                "The label of a record must be the index of its class in prepare.json: one of them is "
                 f"damaged. Prepare it again with verify=True. Received: {record.path}, record at byte "
                 f"{record.place[0] - tfrecords.HEADER} with label={record.label} and class={record.class_name!r}"
             )
@@ -231,12 +230,12 @@ def load(
 
 
 def class_names(directory: str | os.PathLike) -> list[str]:
-    """The names of all classes of such a folder, in the order of their labels.
+    """Names of the classes in a folder of record files, in the order of their labels.
 
     Raises:
-        ValueError: The folder lacks `prepare.json`, which tells, or it is damaged.
+        ValueError: The `prepare.json` of the folder is missing or damaged.
     """
-    path, rule = Path(directory) / "prepare.json", "A folder of record files must have the prepare.json that"
+    path, rule = Path(directory) / "prepare.json", "A folder of record files must contain the prepare.json that"
     try:
         names = read_json(path, "Get it back, or prepare the folder anew").get("class_names")
     except OSError as error:
@@ -250,7 +249,7 @@ def class_names(directory: str | os.PathLike) -> list[str]:
 
 
 def _files(directory: Path, split: str) -> list[Path]:
-    """The record files of a split, of which none must be missing."""
+    """All record files of a split."""
     matches = [_NAME.fullmatch(name) for name in sorted(os.listdir(directory))]
     found = {int(match[2]): int(match[3]) for match in matches if match and match[1] == split}
     if not found:

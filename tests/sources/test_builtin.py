@@ -153,7 +153,7 @@ def test_a_group_that_spans_classes_stays_whole_and_overflows_no_test_part():
         groups = np.arange(40)
         spanning = np.arange(20 - size // 2, 20 + size // 2)
         groups[spanning] = spanning[0]
-        members = builtin._divide(images, labels, groups, ("a", "b")).members
+        members = builtin._split(images, labels, groups, ("a", "b")).members
         test = set(members["a"]["test"] + members["b"]["test"])
         assert [len(members[name]["test"]) for name in "ab"] == [4, 4]
         assert len(test & set(spanning.tolist())) in ((0,) if size == 12 else (0, size))

@@ -36,7 +36,7 @@ def test_split_by_a_hash_of_the_name_moves_no_file(image_folder, photo):
 def test_train_and_test_folders(image_folder, tmp_path):
     root = tmp_path / "parts"
     image_folder(count=7, root=root / "train")
-    with pytest.raises(FileNotFoundError, match='has the folder "train" but not "test": add it'):
+    with pytest.raises(FileNotFoundError, match='contains the folder "train" but not "test": add it'):
         sonikeras.dataset(data_dir=root, split="test")
     image_folder(count=3, root=root / "test")
     train, test = sonikeras.dataset(data_dir=root, split="both", output="image")
@@ -51,7 +51,7 @@ def test_a_class_may_have_no_test_file(image_folder, tmp_path):
     test = load_examples(None, "test", data_dir=root)
     assert test.class_names == ["ant", "bee"] and test.labels.tolist() == [1, 1]
     shutil.rmtree(root / "test" / "bee")
-    with pytest.raises(ValueError, match="must have examples in the part 'test'. Received: none of .*'ant', 'bee'"):
+    with pytest.raises(ValueError, match="must have examples in the split 'test'. Received: none of .*'ant', 'bee'"):
         load_examples(None, "test", data_dir=root)
     shutil.rmtree(root / "train" / "bee")
     (root / "test" / "ant").mkdir()
@@ -95,7 +95,7 @@ def test_bad_image_is_named_when_it_is_sonified(image_folder):
         path.write_text("no image")
     with pytest.raises(Exception, match=r"must be a whole PNG.*Received: .*picture"):
         next(iter(sonikeras.dataset(data_dir=root, split="train", cache=False)))
-    with pytest.raises(ValueError, match="at least one file that can be read"), pytest.warns(UserWarning):
+    with pytest.raises(ValueError, match="at least one readable file"), pytest.warns(UserWarning):
         sonikeras.dataset(data_dir=root, on_error="skip")
 
 
@@ -345,7 +345,7 @@ def test_parts_by_their_names(tmp_path, image, above, train, test, recwarn, caps
     root = tree(tmp_path / "root", image, counts)
     assert sonikeras.class_names(None, data_dir=root) == CLASSES
     assert sizes(root, "train", "test") == [6, 4]
-    with pytest.raises(ValueError, match="needs `validation_split` above 0, or a folder with a validation part"):
+    with pytest.raises(ValueError, match="needs `validation_split` above 0, or a folder with a validation split"):
         load_examples(None, "validation", data_dir=root)
     assert not recwarn and not capsys.readouterr().out
 
@@ -384,20 +384,24 @@ def test_classes_that_are_called_like_parts(tmp_path, image, recwarn):
     ("folders", "classes", "message"),
     [
         (["train/red", "train/blue", "test/big", "test/small"], ["test", "train"], '"blue", "red" and "big", "small"'),
-        (["Training/a", "Validation/b"], ["Training", "Validation"], '"Training", "Validation" hold other folders'),
-        (["train/old", "train/new", "bus", "car"], ["bus", "car", "train"], '"bus", "car" beside "train" would be no'),
-        (["train_1/cat", "train_2/cat"], ["train_1", "train_2"], '"train_1", "train_2" would be the same part'),
+        (["Training/a", "Validation/b"], ["Training", "Validation"], '"Validation" contain different folders'),
+        (
+            ["train/old", "train/new", "bus", "car"],
+            ["bus", "car", "train"],
+            '"bus", "car" beside "train" would belong to no',
+        ),
+        (["train_1/cat", "train_2/cat"], ["train_1", "train_2"], '"train_1", "train_2" would be the same split'),
     ],
 )
 def test_folders_that_look_like_parts_and_are_none(tmp_path, image, folders, classes, message):
     root = tree(tmp_path / "root", image, dict.fromkeys(folders, 20))
-    with pytest.warns(UserWarning, match=f"look like parts of a data set, but are taken for classes: .*{message}"):
+    with pytest.warns(UserWarning, match=f"look like splits of a data set, but are taken for classes: .*{message}"):
         assert sonikeras.class_names(None, data_dir=root) == classes
 
 
 def test_parts_below_classes(tmp_path, image):
     root = tree(tmp_path / "root", image, {f"{c}/{part}": 9 for c in CLASSES for part in ("train", "test")})
-    with pytest.warns(UserWarning, match='look like parts.*"test", "train".* taken together.*train/<class>'):
+    with pytest.warns(UserWarning, match='look like splits.*"test", "train".* merged.*train/<class>'):
         assert len(load_examples(None, "train", data_dir=root)) > 18
 
 
@@ -410,7 +414,7 @@ def test_a_class_that_the_training_part_lacks_is_named(tmp_path, image):
 def test_only_a_training_part(tmp_path, image, capsys):
     root = tree(tmp_path / "root", image, {"Train/cat": 2, "Train/dog": 2})
     assert sizes(root, "train") == [4]
-    with pytest.raises(FileNotFoundError, match='has the folder "Train" but not "test": add it'):
+    with pytest.raises(FileNotFoundError, match='contains the folder "Train" but not "test": add it'):
         load_examples(None, "test", data_dir=root)
     options = {"config": "lossless", "cache": False}
     for format in ("files", "tfrecord"):
@@ -448,7 +452,7 @@ def test_images_without_classes_beside_parts(tmp_path, image, capsys):
     assert parts_of(root) == ("train", "test")
     shutil.rmtree(root / "val")
     assert sizes(root, "train") == [6] and parts_of(root) == ("train",)
-    with pytest.raises(ValueError, match="Each class must have examples in the part 'test'"):
+    with pytest.raises(ValueError, match="Each class must have examples in the split 'test'"):
         load_examples(None, "test", data_dir=root)
     capsys.readouterr()
     (root / "notes").mkdir()
@@ -524,8 +528,8 @@ def test_whatever_keeps_a_file_from_being_an_example_is_said(tmp_path, image, ca
     (cat / "two").symlink_to(tmp_path / "far")
     assert all_names(root) == sorted([f"{c}/{c}{i}" for c in CLASSES for i in range(9)] + ["cat/one/far"])
     assert capsys.readouterr().out == (
-        f"{root}: 19 files in 2 classes; 17 left out (link loop 6, no regular file 3, broken link 2, other endings 2, "
-        ".json 1, .svg 1, beside the class folders 1, no ending 1)\n"
+        f"{root}: 19 files in 2 classes; 17 left out (link loop 6, not a regular file 3, broken link 2, "
+        "other extensions 2, .json 1, .svg 1, beside the class folders 1, no extension 1)\n"
     )
 
 

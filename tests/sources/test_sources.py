@@ -12,9 +12,9 @@ import pytest
 
 import sonikeras
 from sonikeras.sources import Record, _tfrecords as tfrecords, load_examples, near_duplicates
+from sonikeras.sources._catalog import unique
 from sonikeras.sources._classes import CHOICES, CIFAR10, CIFAR100, SIZES
 from sonikeras.sources._duplicates import duplicates_between, groups_of_duplicates
-from sonikeras.sources._listing import unique
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "test")
@@ -291,8 +291,8 @@ def test_a_batch_makes_arrays_of_bytes_alone(cifar10, kind, state, message):
         (b"})" + b"\x85" * 200_000 + b"Ns.", "nested more than 32 deep"),
         (b"}N\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(40)) + b"Ns.", "holds more than"),
         (b"cnumpy\ndtype\n(" + b"J\xff\xff\xff\x7f" * 20_000 + b"tR.", "of the type 'u1'"),
-        (b"N.", "something else than a dictionary"),
-        (b"}.", "something else than a dictionary"),
+        (b"N.", "its content is not a dictionary"),
+        (b"}.", "its content is not a dictionary"),
         (b"I" + b"9" * 100_000 + b"\n.", "operation 0x49"),
         (b"\x8f.", "operation 0x8f"),
     ],
@@ -313,7 +313,7 @@ def test_limits_of_batches(cifar10, pickled, message):
         ({b"filenames": ["a"] * 30}, "names must be strings of bytes"),
         ({b"filenames": [b"\xff"] * 30}, "decode"),
         ({b"data": np.zeros((30, 3071), np.uint8)}, "cannot reshape"),
-        ({b"data": b"a"}, "something else"),
+        ({b"data": b"a"}, "not a dictionary"),
     ],
 )
 def test_batches_that_do_not_fit_together(cifar10, change, message):
@@ -623,7 +623,7 @@ def test_a_file_that_cannot_be_read_resembles_nothing(image_folder):
     assert groups_of_duplicates(examples)[0] == 0
 
 
-def test_the_built_in_parts_share_no_near_duplicates():
+def test_the_built_in_fractions_share_no_near_duplicates():
     train, test = parts("c2", images_per_class=100)
     assert not duplicates_between(train, test)
 

@@ -5,12 +5,12 @@ import pytest
 
 import sonikeras
 from sonikeras.sources import _splits as splits
-from sonikeras.sources._splits import alike, in_part, near_duplicate_groups, share
+from sonikeras.sources._splits import alike, hash_fraction, in_fraction, near_duplicate_groups
 
 
 def parts_of(count, salt="fold", names=None, groups=None):
     names = names or [f"img{i}" for i in range(1000)]
-    return np.stack([in_part(names, i / count, (i + 1) / count, salt=salt, groups=groups) for i in range(count)])
+    return np.stack([in_fraction(names, i / count, (i + 1) / count, salt=salt, groups=groups) for i in range(count)])
 
 
 def test_folds_are_disjoint_and_complete():
@@ -36,7 +36,7 @@ def test_groups_stay_together_and_parts_keep_their_size():
 
 
 def test_names_in_either_normal_form_are_the_same():
-    assert share("caf\u00e9") == share("cafe\u0301")
+    assert hash_fraction("caf\u00e9") == hash_fraction("cafe\u0301")
 
 
 def test_images_of_one_color_resemble_nothing():
