@@ -145,11 +145,11 @@ def test_functions_of_an_empty_batch():
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "bool", "str", "object"])
 def test_what_is_not_of_real_numbers_is_refused(case, dtype):
     received = {"str": "<U", "object": "object"}.get(dtype, dtype)
-    with pytest.raises(ValueError, match=rf"The input of `\w+` must be of real numbers.*Received: dtype={received}"):
+    with pytest.raises(ValueError, match=rf"The input of `\w+` must contain real numbers.*Received: dtype={received}"):
         case.make()(case.x.astype(dtype))
     if dtype in ("complex64", "bool"):
         for x in (ops.cast(case.floats, dtype), keras.Input(case.x.shape[1:], dtype=dtype)):
-            with pytest.raises(ValueError, match=f"must be of real numbers.*Received: dtype={dtype}"):
+            with pytest.raises(ValueError, match=f"must contain real numbers.*Received: dtype={dtype}"):
                 case.make()(x)
 
 
@@ -168,9 +168,9 @@ def test_functions_refuse_what_is_not_of_real_numbers():
             z, frames=8, bins=8, interpolation="bilinear", reference="max", top_db=80
         ),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=r"must be of real numbers.*Received: dtype=(complex64|bool)"):
+        with pytest.raises(ValueError, match=r"must contain real numbers.*Received: dtype=(complex64|bool)"):
             call()
-    with pytest.raises(ValueError, match=r"`initial_phase` must be of real numbers"):
+    with pytest.raises(ValueError, match=r"`initial_phase` must contain real numbers"):
         layers.GriffinLim(64, 32)(MAGNITUDES, initial_phase=z)
 
 

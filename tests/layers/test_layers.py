@@ -201,7 +201,7 @@ def test_channels_share_their_examples_reference():
         (lambda: SpectrogramImage(8, "rainbows"), "Unknown `colormap`. Allowed values.*Received: colormap='rainbows'"),
         (lambda: Spectrogram()(AUDIO[0]), r"must have the shape \[batch, samples\].*Received: shape=\(9001,\)"),
         (lambda: Spectrogram()(AUDIO[None, None]), r"must have the shape \[batch, samples\].*Received"),
-        (lambda: Spectrogram()(AUDIO + 1j), "must be of real numbers, integers or floats. Received: dtype="),
+        (lambda: Spectrogram()(AUDIO + 1j), "must contain real numbers, integers or floats. Received: dtype="),
         (lambda: SpectrogramImage(8)(keras.Input((None, 33))), "frames and bins known. Received"),
         (lambda: SpectrogramImage(8)(AUDIO), r"must have the shape \[batch, frames, bins\].*Received"),
         (lambda: Spectrogram(512, center=False)(AUDIO[:, :100]), "at least one frame.*Received: 100 samples"),

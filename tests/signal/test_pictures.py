@@ -1,4 +1,4 @@
-"""Pictures turned back into levels, and drawn anew."""
+"""Decibels are read from pictures, and pictures are redrawn from them."""
 
 import io
 
@@ -139,8 +139,8 @@ def test_dataset_draws_pictures_anew(picture_folder):
         ({"colormap": ["magma"]}, r"`colormap` must be None, or .* Received: colormap=\['magma'\]"),
         ({"colormap": "magma", "stage": "audio"}, "`colormap` must be None, or with stage='spec.*, stage='audio'"),
         ({"colormap": "magma", "stage": "image"}, "`colormap` must be None, or with stage='spec.*, stage='image'"),
-        ({"colormap": "tab10"}, "`colormap` must have another color for each level.*'tab10' .10 colors"),
-        ({"colormap": "twilight"}, "`colormap` must have another color for each level.*'twilight'"),
+        ({"colormap": "tab10"}, "`colormap` must have a different color for each value.*'tab10' .10 colors"),
+        ({"colormap": "twilight"}, "`colormap` must have a different color for each value.*'twilight'"),
         ({"colormap": "magma", "config": STUDY.replace(colormap="none")}, "Unknown `colormap`.*Received.*'none'"),
     ],
 )
