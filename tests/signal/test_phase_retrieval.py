@@ -389,7 +389,7 @@ def test_pipeline_gives_what_sonify_gives(engine):
         np.testing.assert_allclose(sound, expected, atol=1.1 / 32768)
 
 
-def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
+def test_compiled_code_works_without_a_folder_to_keep_it_in(monkeypatch):
     from sonikeras.signal import _kernels as kernels
 
     njit = kernels.numba.njit
@@ -408,11 +408,19 @@ def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
     assert np.isfinite(retrieve(rows, rows, 0 * rows, window, *weights, 2, 1, False, 0.0, 0.0, 1.0)).all()
 
 
-def test_compiled_code_is_kept_on_disk_and_gives_the_same_to_the_bit(tmp_path):
+def test_compiled_code_is_kept_on_disk_and_announced_on_a_terminal(tmp_path):
     script = """
-import zlib
+import io, pathlib, sys, zlib
 import numpy as np
-from sonikeras.signal import _kernels as kernels
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+if sys.argv[1] == "terminal":
+    sys.stderr = Terminal()
+from sonikeras.signal import _compilation as compilation, _kernels as kernels
+compilation._INSTALLED = pathlib.Path(sys.argv[2])
 rng = np.random.default_rng(0)
 magnitudes, phase = rng.rayleigh(size=(513, 80)).astype("float32"), rng.normal(size=(513, 80)).astype("float32")
 frame = dict(frame_length=1024, frame_step=512, fft_length=1024, window="hann")
@@ -420,12 +428,22 @@ for algorithm in ("fast_griffin_lim", "lbfgs"):
     audio = kernels.griffin_lim(magnitudes, phase, **frame, algorithm=algorithm, iterations=8, momentum=0.99)
     print(zlib.crc32(audio.tobytes()))
 print(sum(kernels._compiled(1024).stats.cache_hits.values()))
+print(sys.stderr.getvalue() if sys.argv[1] == "terminal" else "")
 """
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    (*compiled, none), (*kept, one) = [
-        subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-        ).stdout.split()
-        for _ in range(2)
-    ]
-    assert compiled == kept and (none, one) == ("0", "1")
+
+    def run(folder, stderr, installed=tmp_path / "none"):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        command = [sys.executable, "-c", script, stderr, str(installed)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert not result.stderr
+        *audio, hits, message = result.stdout.split("\n", 3)
+        return audio, hits, message.strip()
+
+    audio, hits, message = run("one", "terminal")
+    assert hits == "0"
+    assert message == "sonikeras: compiling phase retrieval for fft_length=1024, which takes about ten seconds"
+    assert run("one", "terminal") == (audio, "1", "")
+    # A folder of the installation that this user cannot write to.
+    (installed,) = (tmp_path / "one").iterdir()
+    assert run("two", "file", installed) == (audio, "1", "")
+    assert not list((tmp_path / "two").glob("*/*"))
