@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sonikeras.config._checks import plain
 from sonikeras.signal._backend import check_real, constant, operations
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -268,6 +269,21 @@ def crop_box(
             f"Received: shorter_side={shorter_side}, image_size={image_size}, picture size={tuple(size)}"
         )
     return (round((height - image_size[0]) / 2), height), (round((width - image_size[1]) / 2), width)
+
+
+def check_image_size(name: str, size: Any) -> tuple[int, int]:
+    """An image size as a pair `(height, width)`; a single integer stands for a square.
+
+    Raises:
+        ValueError: `size` is neither a positive integer nor a pair of them.
+    """
+    size = plain(size)
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        raise ValueError(
+            f"`{name}` must be a positive integer or a pair (height, width) of them. Received: {name}={size!r}"
+        )
+    return sides
 
 
 def _selection(index: np.ndarray, count: int) -> np.ndarray:
