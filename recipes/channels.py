@@ -402,7 +402,8 @@ def with_bins(config: SonificationConfig, bins: int) -> SonificationConfig:
     """The config with windows and steps that are shorter or longer in proportion to the bins."""
     prefixes = ("", "analysis_")
     names = [prefix + name for prefix in prefixes for name in ("fft_length", "frame_length", "frame_step")]
-    return config.replace(**{name: getattr(config, name) * 2 * (bins - 1) // config.fft_length for name in names})
+    lengths = {name: length for name in names if (length := getattr(config, name)) is not None}
+    return config.replace(**{name: length * 2 * (bins - 1) // config.fft_length for name, length in lengths.items()})
 
 
 def file_names(examples: Examples) -> list[str]:

@@ -280,13 +280,13 @@ def _noted(file: str) -> Reader:
     plan = {"classes": ["a", "b"], "config": {"sample_rate": 22050, "reference": "max"}, "seed": 0}
 
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.config._files import claim
+        from sonikeras.config._claims import claim
 
         claim(folder / file, plan, {"class_names": ["a", "b"]})
         return [(folder / file).read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.config._files import claim
+        from sonikeras.config._claims import claim
 
         claim(path, plan)
         return "the same"

@@ -297,7 +297,7 @@ def test_config_in_the_file(tmp_path):
         with soundfile.SoundFile(tmp_path / "c.wav", "w", 22050, 1) as file:
             file.comment = comment
             file.write(np.zeros(10))
-        with pytest.raises(ValueError, match=r"The config in the file is not one of this version. Received: .*c\.wav"):
+        with pytest.raises(ValueError, match=r"A config in an audio file must be valid. Received: .*c\.wav"):
             sonikeras.read_audio(tmp_path / "c.wav")
 
 
@@ -320,12 +320,12 @@ def test_audio_that_cannot_be_written(tmp_path):
         ({"name": "c3"}, r"Unknown data set. Allowed values: \['c2', 'c4', 'c10', 'c15'\].*Received: name='c3'"),
         ({"source": "web"}, r"Unknown `source`. Allowed values: .*Received: source='web'"),
         ({"stage": "video"}, r"Unknown `stage`. Allowed values: \['image', 'audio', 'spectrogram'\]. Received"),
-        ({"stage": "audio"}, 'Other sources than a folder are images: `stage` must be "image"'),
+        ({"stage": "audio"}, 'Only a folder can hold another stage than images: `stage` must be "image"'),
         (
             {"config": "best"},
-            r"Unknown `preset`. Allowed values: \['study', 'matched', 'lossless'\]. Received: preset='best'",
+            r"`config` must be a preset.*Allowed presets: \['study', 'matched', 'lossless'\]. Received: config='best'",
         ),
-        ({"config": 3}, "`config` must be a SonificationConfig or the name of a preset.*Received: config=3"),
+        ({"config": 3}, "`config` must be a preset, a SonificationConfig, or a path.*Received: config=3"),
         (
             {"engine": "fast"},
             r"Unknown `engine`. Allowed values: \['auto', 'numba', 'tensorflow', 'librosa'\]. Received: engine='fast'",

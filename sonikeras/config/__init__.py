@@ -1,5 +1,6 @@
 """Every default of the signal chain, and what all rooms rest on: limits, argument checks, files."""
 
+from sonikeras.config._presets import presets
 from sonikeras.config._sonification import (
     ALGORITHMS,
     DRAWINGS,
@@ -10,8 +11,8 @@ from sonikeras.config._sonification import (
     TRANSFORMS,
     WINDOWS,
     SonificationConfig,
+    TransformSettings,
     as_config,
-    presets,
 )
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "REFERENCES",
     "SonificationConfig",
     "TRANSFORMS",
+    "TransformSettings",
     "WINDOWS",
     "as_config",
     "presets",

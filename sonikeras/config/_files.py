@@ -19,13 +19,13 @@ import unicodedata
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-_PART = ".part"  # in the name of what is not yet whole
+TEMPORARY = ".part"  # in the name of what is not yet whole
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -153,7 +153,7 @@ def explaining_full_disk(path: str | os.PathLike[str], advice: str = "make room,
         if number not in _FULL:
             raise
         message = f"{os.strerror(number)}, so that a file cannot be written: {advice}. Received: file"
-        told = error.filename if error.filename and _PART not in str(error.filename) else path
+        told = error.filename if error.filename and TEMPORARY not in str(error.filename) else path
         raise FullDiskError(number, message, os.fspath(told)) from error
 
 
@@ -189,7 +189,7 @@ def replacing(
     path = Path(path)
     with explaining_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{_PART}{path.suffix}"
+    temporary = Path(folder or path.parent) / f".{uuid.uuid4().hex}{TEMPORARY}{path.suffix}"
     try:
         with explaining_full_disk(path):
             yield temporary
@@ -350,49 +350,3 @@ def _reason(error: BaseException) -> str:
 def as_utf8(text: str) -> str:
     """The text with escapes in the place of what UTF-8 cannot hold: bytes of the names of files that are no text."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def claim(
-    path: str | os.PathLike[str],
-    plan: Mapping[str, Any],
-    notes: Mapping[str, Any] | None = None,
-    *,
-    shared: bool = False,
-) -> None:
-    """Notes in a folder what is made in it, or checks that it is what was noted before: files of two plans never mix.
-
-    What a killed process left half written in the folder is removed, unless others may be writing there.
-
-    Args:
-        path: JSON file in that folder.
-        plan: What is made, as values that JSON can hold; a tuple counts as a list.
-        notes: More to be written with it, which may differ the next time. Defaults to `None`.
-        shared: Boolean, whether other processes may write to the folder at the same time. Defaults to `False`.
-
-    Raises:
-        ValueError: If the file notes another plan; the message names what differs. Or if it is damaged.
-    """
-    if first := not Path(path).exists():
-        # All but ASCII is escaped, so that names of folders which are no UTF-8 can be in it.
-        text = json.dumps({**plan, **(notes or {})}, indent=2, allow_nan=False) + "\n"
-        with replacing(path, keep=True) as temporary:
-            temporary.write_bytes(text.encode())
-    before = read_json(path, "Choose another folder, or delete this one")
-    plan = json.loads(json.dumps(plan))
-    old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
-    differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
-    if differences:
-        raise ValueError(
-            f"A folder must be new or hold what was made in the same way: choose another one. "
-            f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
-        )
-    for leftover in [] if first or shared else Path(path).parent.rglob(f".*{_PART}*"):
-        leftover.unlink(missing_ok=True)
-
-
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -21,7 +21,8 @@ import numpy as np
 
 from sonikeras import models, transmission as channels
 from sonikeras.config import as_config
-from sonikeras.config._files import as_utf8, claim, replacing, safe_names
+from sonikeras.config._claims import claim
+from sonikeras.config._files import as_utf8, replacing, safe_names
 from sonikeras.datasets._loading import sound_loader
 from sonikeras.datasets.augmentation import Augmentation
 from sonikeras.datasets.cache import resolve_cache
@@ -301,7 +302,11 @@ def _features_key(recipe: Recipe, examples: Examples) -> str:
         state = os.stat(recipe.weights)
         decisive["weights"] = [os.path.abspath(recipe.weights), state.st_size, state.st_mtime_ns]
     if recipe.output == "picture":
-        decisive |= {"config": config.to_dict(), "colormap": recipe.colormap, "channel": recipe.channel}
+        decisive |= {
+            "config": dataclasses.asdict(config.resolved()),
+            "colormap": recipe.colormap,
+            "channel": recipe.channel,
+        }
         if recipe.stage == "image":
             decisive["engine"] = resolve_engine(recipe.engine, config)
             random |= config.transform == "stft" and config.initial_phase == "random"

@@ -20,7 +20,7 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
     - `trainable=False` freezes only `gamma` and `beta`. With `training=True`, a frozen layer still normalizes with the
       statistics of the batch and still updates its moving averages. So does a PyTorch module in `train()` mode,
       whatever the `requires_grad` of its parameters.
-    - The moving variance averages the unbiased variance: `n / (n - 1)` times the variance of the `n` values per channel.
+    - The moving variance averages the unbiased variance: `n / (n - 1)` times the variance of a channel's `n` values.
 
     Args:
         momentum: Float, the weight of the old moving average in a step: 1 minus PyTorch's momentum. Defaults to 0.9,

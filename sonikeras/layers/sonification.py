@@ -86,8 +86,8 @@ class AudioToPicture(SignalLayer):
 
     Args:
         config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
-        image_size: Integer or `(height, width)`, the size of the picture, to which it is resized. Defaults to `None`:
-            the config's `picture_size`.
+        image_size: `(height, width)`, the size that the picture is resized to. Defaults to `None`: the config's
+            `picture_size`.
         shorter_side: Integer. The shorter side is resized to this, and `image_size` is cropped from the center.
             Defaults to `None`: the whole picture is resized to `image_size`.
         interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
@@ -114,7 +114,7 @@ class AudioToPicture(SignalLayer):
     def __init__(
         self,
         config: str | SonificationConfig | Mapping[str, Any] = "study",
-        image_size: int | tuple[int, int] | None = None,
+        image_size: tuple[int, int] | None = None,
         *,
         shorter_side: int | None = None,
         interpolation: str = "bilinear",
@@ -145,7 +145,7 @@ class AudioToPicture(SignalLayer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        needed = 2 * self.config.analysis_frame_step if self.config.analysis_transform == "mdct" else 1
+        needed = 2 * self.config.analysis.frame_step if self.config.analysis.transform == "mdct" else 1
         if len(input_shape) != 2 or input_shape[1] is None or input_shape[1] < needed:
             raise ValueError(
                 "The input of `AudioToPicture` must have the shape [batch, samples] with samples known and at least "

@@ -17,8 +17,8 @@ from sonikeras.signal import pictures
 class SpectrogramImage(SignalLayer):
     """Draws spectrograms as color pictures in 0..255, with low frequencies at the bottom.
 
-    With `image_size=(600, 1200)` and the other defaults, the picture is that of `librosa.display.specshow` with a linear
-    frequency axis and without axes and margins.
+    With `image_size=(600, 1200)` and the other defaults, the picture is that of `librosa.display.specshow` with a
+    linear frequency axis and without axes and margins.
 
     Args:
         image_size: Integer or `(height, width)`, the size of the picture in pixels.
@@ -61,7 +61,7 @@ class SpectrogramImage(SignalLayer):
     ) -> None:
         super().__init__(**kwargs)
         pictures.colors(colormap)
-        self.image_size = pictures.check_image_size("image_size", image_size)
+        self.image_size = pictures.check_image_size("image_size", image_size, square=True)
         self.colormap = plain(colormap)
         self.scale = check_choice("scale", scale, PICTURE_SCALES)
         self.drawing = check_choice("drawing", drawing, DRAWINGS)

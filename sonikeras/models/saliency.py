@@ -155,11 +155,12 @@ def extent(config: str | SonificationConfig) -> tuple[float, float, float, float
         [-0.012, 2.961, 0.0, 11025.0]
     """
     config = as_config(config)
-    step, half, centered = config.analysis_frame_step, config.sample_rate / 2, config.analysis_transform == "stft"
+    analysis = config.analysis
+    step, half, centered = analysis.frame_step, config.sample_rate / 2, analysis.transform == "stft"
     # Frames of the STFT have their middle at multiples of the step from 0 on, those of the MDCT from one step on.
     frames = config.samples // step + (1 if centered else -1)
     start = -step / 2 if centered else step / 2
     edge = 0.0
     if centered and config.drawing == "resize":  # whole bins, of which the lowest and the highest have 0 and half
-        edge = half / config.analysis_fft_length
+        edge = half / analysis.fft_length
     return start / config.sample_rate, (start + frames * step) / config.sample_rate, 0.0 - edge, half + edge

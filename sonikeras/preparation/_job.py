@@ -17,9 +17,9 @@ from typing import Any
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._checks import check_choice, check_integer
+from sonikeras.config._claims import claim
 from sonikeras.config._files import (
     check_no_link,
-    claim,
     explaining_full_disk,
     folded,
     is_file_name,

@@ -207,7 +207,14 @@ class _NumPyFunctions:
         return loop_vars
 
     def stft(
-        self, audio: np.ndarray, frame_length: int, frame_step: int, fft_length: int, *, window: np.ndarray, center: bool
+        self,
+        audio: np.ndarray,
+        frame_length: int,
+        frame_step: int,
+        fft_length: int,
+        *,
+        window: np.ndarray,
+        center: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The short-time Fourier transform of frames that are not centered, the window in the middle of each."""
         del center  # the caller pads

@@ -14,12 +14,11 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from numba.core import event
+from numba.core import caching, event
 
-try:
-    from numba.core.caching import FunctionCache, IndexDataCacheFile
-except ImportError:  # these names are private to numba: without them, each user compiles once
-    FunctionCache = object
+# Private to numba. Without them, each user compiles once.
+_FunctionCache: Any = getattr(caching, "FunctionCache", object)
+_IndexFile: Any = getattr(caching, "IndexDataCacheFile", None)
 
 _INSTALLED = pathlib.Path(__file__).with_name("__pycache__")
 
@@ -39,7 +38,7 @@ def announce(dispatcher: Any, message: str) -> None:
 
 def share(dispatcher: Any) -> None:
     """Makes a function with `cache=True` load code that the installation keeps, even where it is read-only."""
-    if FunctionCache is not object:
+    if _FunctionCache is not object and _IndexFile is not None:
         dispatcher._cache = _SharedCache(dispatcher.py_func)
 
 
@@ -60,13 +59,13 @@ _ANNOUNCER = _Announcer()
 event.register("numba:compile", _ANNOUNCER)
 
 
-class _SharedCache(FunctionCache):
+class _SharedCache(_FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
         if found is None and str(_INSTALLED) != self.cache_path:
             own = self._cache_file
             stamp = self._impl.locator.get_source_stamp()
-            self._cache_file = IndexDataCacheFile(str(_INSTALLED), self._impl.filename_base, stamp)
+            self._cache_file = _IndexFile(str(_INSTALLED), self._impl.filename_base, stamp)
             try:
                 found = super().load_overload(sig, target_context)
             except OSError:  # not readable for this user

@@ -176,7 +176,7 @@ def _project(signal, total, frame, targets, window, step, factors):  # type: ign
 
 @numba.njit(**FAST)
 def _accelerate(x, t, d, new, scale, alpha, beta, gamma):  # type: ignore[no-untyped-def]
-    """t <- (1 - gamma) d + gamma y, x <- t + alpha (t - last t), d <- t + beta (t - last t); y is the projection of x."""
+    """t <- (1 - gamma) d + gamma y, x <- t + alpha (t - last t), d <- t + beta (t - last t), with y the projected x."""
     for j in range(len(x)):
         i = np.uint64(j)
         last = t[i]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from typing import Any
 
 import numpy as np
 
-from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config import SonificationConfig, TransformSettings, as_config
 from sonikeras.config._checks import check_audio
+from sonikeras.config._seeds import check_seed, generator
 from sonikeras.signal import mdct, pictures, spectrograms
 from sonikeras.signal._backend import operations
 from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio
@@ -42,8 +42,8 @@ def sonify(
         initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
     Returns:
-        float32 array `[samples]` at `config.sample_rate`: 65,024 samples (2.95 s) with `"study"` and `"matched"`, 66,048
-        with `"lossless"`.
+        float32 array `[samples]` at `config.sample_rate`: 65,024 samples (2.95 s) with `"study"` and `"matched"`,
+        66,048 with `"lossless"`.
 
     Raises:
         ValueError: `image` is not such an array, a name is unknown, or the engine does not support the config.
@@ -58,14 +58,12 @@ def sonify(
         ((65024,), dtype('float32'))
     """
     config = as_config(config)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
+    seed = check_seed(seed)
     gray = to_gray(image)
     magnitudes = image_to_magnitudes(gray, config=config)
     rng = None
     if config.transform == "stft" and config.initial_phase == "random":
-        content = hashlib.sha256(repr(gray.shape).encode() + gray.tobytes()).digest()
-        rng = np.random.default_rng([int(seed), int.from_bytes(content[:8], "little")])
+        rng = generator(seed, repr(gray.shape).encode() + gray.tobytes())
     return magnitudes_to_audio(magnitudes, config, rng=rng, engine=engine, initial_phase=initial_phase)
 
 
@@ -140,12 +138,13 @@ def desonify(
         >>> sonikeras.desonify(audio, "matched", size=(64, 64)).shape
         (64, 64)
     """
-    power = _power(check_audio(audio), as_config(config), "")
+    config = as_config(config)
+    power = _power(check_audio(audio), config.synthesis, config.window)
     return magnitudes_to_image(spectrograms.power_to_amplitude(power).T, size=size)
 
 
 def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) -> Any:
-    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, with a gradient. The random phase depends on `seed`."""
+    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, differentiable. `seed` determines a random phase."""
     if config.transform == "mdct":
         return mdct.magnitudes_to_audio(magnitudes)
     if config.initial_phase == "structured":
@@ -157,20 +156,18 @@ def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) ->
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
     """Decibels `[..., frames, bins]` of audio `[..., samples]`. Each clip is an example with its own reference."""
-    power = _power(operations(audio).convert_to_tensor(audio), config, "analysis_")
+    power = _power(operations(audio).convert_to_tensor(audio), config.analysis, config.window)
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 
 
-def _power(audio: Any, config: SonificationConfig, prefix: str) -> Any:
-    """Squared magnitudes `[..., frames, bins]`: of the synthesis transform, or the other with `prefix="analysis_"`."""
-    transform, frame_length, frame_step, fft_length = (
-        getattr(config, prefix + name) for name in ("transform", "frame_length", "frame_step", "fft_length")
-    )
+def _power(audio: Any, settings: TransformSettings, window: str) -> Any:
+    """Squared magnitudes `[..., frames, bins]` of a transform."""
+    transform, fft_length, frame_length, frame_step = settings
     if transform == "mdct":
         return operations(audio).square(mdct.audio_to_coefficients(audio, frame_step=frame_step))
     return spectrograms.stft_power(
-        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
+        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window
     )
 
 

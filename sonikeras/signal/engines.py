@@ -114,7 +114,7 @@ def magnitudes_to_audio(
 
 
 def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
-    """Single precision, compiled for the local processor. It runs without Python's lock, so clips run in parallel threads."""
+    """Single precision, compiled for the local processor. It releases Python's lock, so threads run in parallel."""
     from sonikeras.signal import _kernels as kernels
 
     settings = griffin_lim_settings(config)

@@ -263,7 +263,7 @@ def _rotate(x: Any, y: Any, cosine_and_sine: tuple[np.ndarray, np.ndarray], ops:
 
 @functools.cache
 def _window(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The sine window from the middle of a block on, falling and rising: the rotation of samples that mirror each other."""
+    """The sine window from the middle of a block on, falling and rising, which rotates pairs of mirrored samples."""
     return _cosine_and_sine((np.arange(size // 2) + size // 2 + 0.5) / (2 * size))
 
 

@@ -271,18 +271,18 @@ def crop_box(
     return (round((height - image_size[0]) / 2), height), (round((width - image_size[1]) / 2), width)
 
 
-def check_image_size(name: str, size: Any) -> tuple[int, int]:
-    """An image size as a pair `(height, width)`; a single integer stands for a square.
+def check_image_size(name: str, size: Any, *, square: bool = False) -> tuple[int, int]:
+    """An image size as a pair `(height, width)`. With `square=True` a single integer stands for a square.
 
     Raises:
-        ValueError: `size` is neither a positive integer nor a pair of them.
+        ValueError: `size` is not a pair of positive integers, nor such an integer if that is allowed.
     """
     size = plain(size)
-    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size) if square else ()
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(
-            f"`{name}` must be a positive integer or a pair (height, width) of them. Received: {name}={size!r}"
-        )
+        pair = "a pair (height, width) of positive integers"
+        rule = f"a positive integer or {pair}" if square else pair
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={size!r}")
     return sides
 
 
@@ -366,8 +366,8 @@ def inverse(name: str) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """A lookup from the colors of a matplotlib colormap to their indices.
 
     Returns:
-        `(known, nearest)`. `known` is an int16 array with an entry for each color `red << 16 | green << 8 | blue`: 1 plus
-        the index of the color, or 0 if that is not known yet. `nearest` is a function from colors `[count, 3]` to the
+        `(known, nearest)`. `known` is an int16 array with an entry for each color `red << 16 | green << 8 | blue`:
+        1 plus the index of the color, or 0 if that is not known yet. `nearest` is a function from colors `[count, 3]` to the
         indices of the colormap's nearest colors.
 
     Raises:

@@ -243,9 +243,7 @@ def _common_window(name: Window, length: int) -> np.ndarray | None:
     """A symmetric window, bit-identical to SciPy's, or `None`: `scipy.signal` takes half a second to import."""
     if isinstance(name, str) and name in _COSINES:
         angles = np.linspace(-np.pi, np.pi, length)
-        return sum(
-            (weight * np.cos(k * angles) for k, weight in enumerate(_COSINES[name])), start=np.zeros(length)
-        )
+        return sum((weight * np.cos(k * angles) for k, weight in enumerate(_COSINES[name])), start=np.zeros(length))
     if name == "bartlett":
         n = np.arange(length)
         rising = 2.0 * n / (length - 1)

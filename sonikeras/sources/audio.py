@@ -185,7 +185,7 @@ def _read(
             limits.check("audio_rate", rate, name)
             limits.check("audio_rate_lowest", rate, name)
             limits.check("audio_channels", recording.channels, name)
-            config = config or _config_of(recording.comments, name)
+            config = config or _config_in(recording.comments, name) or SonificationConfig.preset("study")
             mono = _mono(recording, needed(rate, config), max(1, config.sample_rate / rate), name)
     except Unreadable as error:
         raise ValueError(
@@ -226,14 +226,37 @@ def _mono(recording: Recording, wanted: int | None, growth: float, name: str) ->
     return mono if done == size else mono[:done].copy()
 
 
-def _config_of(comments: list[bytes], name: str) -> SonificationConfig:
-    """The config in a file's comments, or where they have none, `"study"`."""
+def read_config(path: str | os.PathLike) -> SonificationConfig:
+    """Reads the config that an audio file carries. `SonificationConfig.load` calls it.
+
+    Raises:
+        ValueError: The file is not audio, or carries no config or one that is not valid; the message names it.
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file, open_recording(file, lambda rate: 1) as recording:
+            config = _config_in(recording.comments, name)
+    except Unreadable as error:
+        raise ValueError(
+            "A config file must be JSON, as `SonificationConfig.save` writes it, or an audio file that carries a "
+            f"config. Received: {name} ({error})"
+        ) from error
+    if config is None:
+        raise ValueError(
+            "An audio file that is used as a config must carry one, as those of `sonikeras.write_audio` do. "
+            f"Received: {name}, without a config"
+        )
+    return config
+
+
+def _config_in(comments: list[bytes], name: str) -> SonificationConfig | None:
+    """The config in the comments of an audio file, if there is one."""
     found = {comment for comment in comments if comment.startswith(_COMMENT.encode())}
     if not found:
-        return SonificationConfig.preset("study")
+        return None
     try:
         if len(found) > 1:
             raise ValueError(f"{len(found)} different ones")
         return SonificationConfig.from_json(found.pop().removeprefix(_COMMENT.encode()))
     except ValueError as error:
-        raise ValueError(f"The config in the file is not one of this version. Received: {name} ({error})") from error
+        raise ValueError(f"A config in an audio file must be valid. Received: {name} ({error})") from error

@@ -86,7 +86,7 @@ def test_info(capsys):
     [
         (["sonify", "none.png", "a.wav"], "none.png"),
         (["sonify", "photo.png", "a.txt"], "must end in one of"),
-        (["sonify", "photo.png", "a.wav", "--config", "best"], "Unknown `preset`. Allowed values"),
+        (["sonify", "photo.png", "a.wav", "--config", "best"], "Allowed presets: "),
         (["sonify", "photo.png", "a.wav", "--engine", "best"], "Unknown `engine`. Allowed values"),
         (["picture", "none.wav", "a.png"], "There is no such sound file"),
         (["picture", "photo.png", "a.png"], "must be a whole WAV"),

@@ -3,15 +3,17 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
+import sonikeras
 from sonikeras import SonificationConfig, presets
+from sonikeras.config import as_config
 
-CONFIG = SonificationConfig()
+CONFIG = SonificationConfig.preset("study")
 
 
 def test_study_is_the_published_chain():
-    assert SonificationConfig.preset("study") == CONFIG
     assert (CONFIG.bins, CONFIG.frames, CONFIG.samples, CONFIG.sample_rate) == (513, 128, 65024, 22050)
     assert CONFIG.seconds == pytest.approx(2.949, abs=1e-3)
     assert (CONFIG.iterations, CONFIG.momentum, CONFIG.top_db) == (32, 0.99, 80)
@@ -127,3 +129,138 @@ def test_unknown_preset():
         ValueError, match=r"Unknown `preset`. Allowed values: \['study', 'matched', 'lossless'\]. Received"
     ):
         SonificationConfig.preset("best")
+
+
+# Analysis -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_analysis_is_the_synthesis_unless_it_is_set():
+    matched = SonificationConfig.preset("matched")
+    changed = matched.replace(fft_length=512, frame_length=512, frame_step=256, frames=256)
+    assert changed.analysis == changed.synthesis == ("stft", 512, 512, 256)
+    assert matched.analysis == SonificationConfig().analysis == ("stft", 1024, 1024, 512)
+    assert SonificationConfig(analysis_fft_length=4096).analysis == ("stft", 4096, 1024, 512)
+    assert SonificationConfig.preset("lossless").analysis == ("mdct", 1024, 1024, 512)
+    assert CONFIG.replace(fft_length=512, frame_length=512, frame_step=256).analysis == ("stft", 2048, 2048, 512)
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_resolved_config_is_the_same_chain(name):
+    config = SonificationConfig.preset(name)
+    resolved = config.resolved()
+    assert resolved.analysis == config.analysis and resolved.sound_key() == config.sound_key()
+    assert None not in dataclasses.asdict(resolved).values()
+    assert resolved == resolved.resolved() and (resolved == config) == (name == "study")
+
+
+# Versions of the stored form ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_dictionary_of_version_1_equals_todays_preset(name):
+    old = SonificationConfig.preset(name).resolved().to_dict()
+    del old["version"]
+    assert SonificationConfig.from_dict(old) == SonificationConfig.preset(name)
+    old["analysis_frame_step"] //= 2
+    if name == "lossless":
+        with pytest.raises(ValueError, match="must be twice `analysis_frame_step`"):
+            SonificationConfig.from_dict(old)
+    else:
+        again = SonificationConfig.from_dict(old)
+        assert again.analysis == again.resolved().analysis and again.analysis.frame_step == 256
+
+
+def test_a_dictionary_of_this_version_is_taken_as_it_is():
+    explicit = SonificationConfig.preset("matched").resolved()
+    assert explicit.to_dict()["version"] == 2
+    assert SonificationConfig.from_dict(explicit.to_dict()) == explicit != SonificationConfig.preset("matched")
+    assert SonificationConfig.from_dict({"version": 2, "frames": 64}) == SonificationConfig(frames=64)
+
+
+@pytest.mark.parametrize("version", [3, 10**30])
+def test_a_newer_version_is_refused(version):
+    with pytest.raises(ValueError, match=f"format version of at most 2: update sonikeras.*Received: version={version}"):
+        SonificationConfig.from_dict({"version": version, "color": "rgb"})
+
+
+@pytest.mark.parametrize("version", [0, 1.5, "2", None, True])
+def test_a_version_that_is_none_is_refused(version):
+    with pytest.raises(ValueError, match="`version` must be an integer of at least 1. Received: version="):
+        SonificationConfig.from_dict({"version": version})
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_config_is_the_same_after_saving_and_loading(tmp_path, name):
+    config = SonificationConfig.preset(name).replace(sample_rate=16000)
+    config.save(tmp_path / "my.json")
+    assert SonificationConfig.load(tmp_path / "my.json") == config
+    for path in (tmp_path / "my.json", str(tmp_path / "my.json")):
+        assert as_config(path) == config
+    config.save(tmp_path / "no_extension")
+    assert as_config(str(tmp_path / "no_extension")) == config
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac"])
+def test_a_config_is_read_from_an_audio_file(tmp_path, extension):
+    config = SonificationConfig.preset("matched").replace(frames=16)
+    path = tmp_path / f"a.{extension}"
+    sonikeras.write_audio(path, np.zeros(100, np.float32), config)
+    assert SonificationConfig.load(path) == as_config(str(path)) == config
+    image = np.eye(16, dtype=np.uint8) * 255
+    np.testing.assert_array_equal(sonikeras.sonify(image, path), sonikeras.sonify(image, config))
+
+
+def test_a_preset_takes_precedence_over_a_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    SonificationConfig(frames=16).save("matched")
+    SonificationConfig(frames=16).save("mine")
+    assert as_config("matched") == SonificationConfig.preset("matched")
+    assert as_config("mine").frames == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", '{"version": 2, "colour": "rgb"}', "Unknown config fields. Allowed values: .*Received: .'colour'."),
+        ("a.json", '{"version": 3}', "format version of at most 2"),
+        ("a.json", "frames = 64", "valid config as JSON.*Expecting value"),
+        ("a", "{frames: 64}", "valid config as JSON.*Expecting property name"),
+        ("a.json", "[1, 2]", "must be a mapping"),
+        ("a.json", "", "valid config as JSON.*Expecting value"),
+        ("a.json", " " * 2**21, "`config_bytes`"),
+        ("a.json", '{"frames": 1}', "`frames` must be an integer of at least 2"),
+        ("a.txt", "frames = 64", "must be JSON.*or an audio file that carries a config"),
+        ("a.wav", "RIFF", "must be JSON.*or an audio file that carries a config"),
+    ],
+)
+def test_an_error_names_the_config_file_and_the_rule(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        as_config(path)
+    assert f"Received: {path} (" in str(error.value)
+
+
+def test_an_audio_file_without_a_config_is_refused(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 22050)
+    with pytest.raises(ValueError, match=r"must carry one.*Received: .*a\.wav, without a config"):
+        SonificationConfig.load(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("name", ["my.json", "folder/my", "folder"])
+def test_a_config_file_must_exist(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileNotFoundError, match=f"must exist. Received: .*{name}"):
+        SonificationConfig.load(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        as_config(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("config", ["best", "", 3, None, b"study"])
+def test_a_config_argument_that_is_none(config):
+    with pytest.raises(ValueError, match=r"a path to a JSON.*Allowed presets: .*'lossless'.*Received: config="):
+        as_config(config)

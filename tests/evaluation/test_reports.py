@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import sonikeras
 from sonikeras.config import _files as files
+from sonikeras.config._claims import claim
 from sonikeras.evaluation import FormatError, Report, evaluate, plots
 from sonikeras.evaluation.report import wilson_interval
 from sonikeras.reporting.findings import mean_accuracy
@@ -509,7 +510,7 @@ def test_a_damaged_note_of_a_folder_is_named(tmp_path, noted):
     path = tmp_path / "run.json"
     path.write_bytes(noted)
     with pytest.raises(ValueError, match=r"must hold a JSON object.*delete this one. Received: .*run\.json \("):
-        files.claim(path, {"a": 1})
+        claim(path, {"a": 1})
     assert path.read_bytes() == noted
 
 

@@ -14,7 +14,7 @@ import sonikeras
 from sonikeras.config import limits
 from sonikeras.sources.audio import EXTENSIONS, encode_pcm16, to_pcm16
 
-STUDY = sonikeras.SonificationConfig()
+STUDY = sonikeras.SonificationConfig.preset("study")
 DELAY = 576 + 529  # samples that an MP3 encoder and any decoder put before a sound
 KBPS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # of MPEG-1, layer III
 LIST = b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf58.29.100\0"
@@ -468,7 +468,7 @@ def test_longest_config_survives_writing(tmp_path, format):
 def test_config_that_asks_for_too_much(format, value, message):
     text = b"sonikeras:" + (value if isinstance(value, bytes) else value.encode())
     for data in commented(format, text):
-        with pytest.raises(ValueError, match=rf"not one of this version. Received: NAME.*{message}") as error:
+        with pytest.raises(ValueError, match=rf"must be valid. Received: NAME.*{message}") as error:
             sonikeras.read_audio(data, name="NAME")
         assert len(str(error.value)) < 2000
         assert len(read(data)) == len(TONE)  # the config is another one then
@@ -502,6 +502,8 @@ def test_config_is_bounded_in_python_too():
             STUDY.replace(**change)
     for name in (field.name for field in dataclasses.fields(STUDY)):
         for value in (10**5000, float("nan"), True, None, "x" * 10_000, [[]], {}, 1 + 2j, b"x"):
+            if value is None and name.startswith("analysis_"):  # as the synthesis
+                continue
             with pytest.raises(ValueError, match=name) as error:
                 STUDY.replace(**{name: value})
             assert len(str(error.value)) < 1000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from scipy.signal import correlate
-from sonikeras.channels import MP3, Bandpass, Delay, Noise, Opus, Resample, Series, Telephone, Vorbis
+from sonikeras.channels import MP3, Bandpass, Chain, Delay, Noise, Opus, Resample, Telephone, Vorbis
 
 import sonikeras
 from sonikeras import channels
@@ -227,7 +227,7 @@ def test_a_channel_of_ones_own(sound):
         def __call__(self, audio, sample_rate, rng):
             return audio[1:]
 
-    np.testing.assert_allclose(sent(sound, Series(channels=(Inverted(), Inverted()))), sound, atol=1e-4)
+    np.testing.assert_allclose(sent(sound, Chain(channels=(Inverted(), Inverted()))), sound, atol=1e-4)
     with pytest.raises(ValueError, match=r"must keep the length of 66048 samples. Received: 66047 samples of Short"):
         sent(sound, Short())
 
@@ -235,7 +235,7 @@ def test_a_channel_of_ones_own(sound):
 @pytest.mark.parametrize(
     ("channel", "message"),
     [
-        ("", "`channel` must be a Channel or a text such as .*Received: channel=''"),
+        ("", "`channel` must be a Channel or a specification such as .*Received: channel=''"),
         (None, "`channel` must be a Channel or a text"),
         ("noise(snr=20", "Allowed channels: noise"),
         ("noise(snr=20)+", "Allowed channels: noise"),
@@ -247,7 +247,7 @@ def test_a_channel_of_ones_own(sound):
         ("noise(snr=1e +1)", "Allowed channels: noise"),
         ("telephone telephone", "Allowed channels: noise"),
         ("radio", r"Unknown `channel`. Allowed values: \['noise'.*Received: channel='radio'"),
-        ("noise", r"must have its settings, once each: noise\(snr=\). Received: channel='noise'"),
+        ("noise", r"must have each of its settings once: noise\(snr=\). Received: channel='noise'"),
         ("noise(snr=1,snr=2)", "once each"),
         ("telephone(kbps=8)", "once each: telephone. Received"),
         ("noise(snr=999)", r"`snr` must be a number of dB in -200..200. Received: snr=999"),
@@ -285,7 +285,7 @@ def test_sounds_and_seeds_are_checked(sound):
     with pytest.raises(ValueError, match="`sample_rate` must be an integer of at least 1. Received: sample_rate=0"):
         channels.transmit(sound, 0, "telephone")
     with pytest.raises(ValueError, match="`channels` must be a tuple of at least one Channel"):
-        Series(channels=())
+        Chain(channels=())
 
 
 def test_dataset_hears_what_is_transmitted(image_folder):
@@ -462,7 +462,7 @@ def test_lengths_keep_the_proportions_of_the_chain(recipe, preset, photo):
     assert recipe.with_bins(config, 513) == config
     short = recipe.with_bins(config, 129)
     assert short.bins == (128 if preset == "lossless" else 129) and short.seconds == pytest.approx(config.seconds / 4)
-    assert short.analysis_frame_length / short.frame_length == config.analysis_frame_length / config.frame_length
+    assert short.analysis.frame_length / short.frame_length == config.analysis.frame_length / config.frame_length
     assert sonikeras.sonify(photo, short).shape == (short.samples,)
 
 
@@ -485,3 +485,8 @@ def test_numbers_of_any_length_are_refused_by_the_rule():
         with pytest.raises(ValueError, match="`db` must be a number of dB in -200..200. Received: db=") as error:
             channels.as_channel(f"gain(db={'1' * digits})")
         assert len(str(error.value)) < 1000
+
+
+def test_the_old_name_of_a_chain_tells_the_new_one():
+    with pytest.raises(AttributeError, match="use `sonikeras.channels.Chain`"):
+        channels.Series  # noqa: B018
