@@ -60,6 +60,9 @@ event.register("numba:compile", _ANNOUNCER)
 
 
 class _SharedCache(_FunctionCache):
+    _cache_file: Any
+    _impl: Any
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
         if found is None and str(_INSTALLED) != self.cache_path:

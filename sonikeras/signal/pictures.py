@@ -366,9 +366,9 @@ def inverse(name: str) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """A lookup from the colors of a matplotlib colormap to their indices.
 
     Returns:
-        `(known, nearest)`. `known` is an int16 array with an entry for each color `red << 16 | green << 8 | blue`:
-        1 plus the index of the color, or 0 if that is not known yet. `nearest` is a function from colors `[count, 3]` to the
-        indices of the colormap's nearest colors.
+        `(known, nearest)`. `known` is an int16 array. At the position `red << 16 | green << 8 | blue` of a color it has
+        1 plus the index of the color, or 0 if that is not known yet. `nearest` is a function from colors `[count, 3]`
+        to the indices of the colormap's nearest colors.
 
     Raises:
         ValueError: There is no such colormap, or it has the same color for different values.
