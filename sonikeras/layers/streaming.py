@@ -85,7 +85,7 @@ class SpectrogramStream:
         return self._frames(block)
 
     def finish(self) -> np.ndarray:
-        """The last frames, with zeros beyond the end where frames are centered. The next block begins anew."""
+        """The last frames, with zeros beyond the end where frames are centered. The next block begins a new stream."""
         if self._kept is None or not self._received:
             raise ValueError("`push` must be called with samples before `finish`. Received: no samples")
         frames = self._frames(self._silence(self._kept))

@@ -81,7 +81,7 @@ def inverse_mdct(coefficients: Any) -> Any:
     Returns:
         float32 array or tensor `[..., (frames + 1) * bins]`. Its `mdct` with `frame_step=bins` gives the coefficients,
         and its energy, the sum of squares, equals theirs. The inverse of `mdct(audio)` is `audio`, except for the first
-        and the last `bins` samples. Only one frame covers these, so they come back windowed and mixed with their mirror
+        and the last `bins` samples. Only one frame covers these, so they are windowed and mixed with their mirror
         image.
 
     Raises:

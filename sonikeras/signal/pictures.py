@@ -149,7 +149,7 @@ def canvas(
     return np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(columns, np.float32)
 
 
-def levels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> np.ndarray:
+def decibels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> np.ndarray:
     """Reads the decibels that a picture shows from its colors.
 
     Each pixel gets the value of the nearest of the colormap's 256 colors. Where the picture is stored without loss,
@@ -186,7 +186,7 @@ def levels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> 
 
 
 def redraw(
-    levels: np.ndarray,
+    db: np.ndarray,
     *,
     image_size: tuple[int, int],
     shorter_side: int | None = None,
@@ -198,7 +198,7 @@ def redraw(
     """Redraws a picture from its decibels, resized and cropped as by `resize`.
 
     Args:
-        levels: float32 array `[height, width]` in `-top_db..0` dB, as `levels` returns it.
+        db: float32 array `[height, width]` in `-top_db..0` dB, as `decibels` returns it.
         image_size, shorter_side, interpolation: As in `resize`.
         colormap: String, name of a matplotlib colormap. Grays are resized before they are rounded, other colors after
             they are drawn. Defaults to `"gray"`.
@@ -214,9 +214,9 @@ def redraw(
         "interpolation": interpolation,
     }
     if scale == "amplitude":
-        fractions = np.exp(levels * np.float32(math.log(10) / 20))
+        fractions = np.exp(db * np.float32(math.log(10) / 20))
     else:
-        fractions = 1 + levels / np.float32(top_db)
+        fractions = 1 + db / np.float32(top_db)
     table = colors(colormap)
     if _is_gray(table):
         shades = resize(255 * fractions, **arguments)

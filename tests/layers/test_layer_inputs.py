@@ -1,4 +1,4 @@
-"""What layers and functions are given at the edges: empty batches, silence, NumPy's scalars, types, floatx, policies.
+"""Edge cases of inputs: empty batches, silence, NumPy's scalars, types, floatx, policies.
 
 `KERAS_BACKEND=jax python -m pytest -n 0 tests/layers/test_layer_inputs.py` runs it on another backend; it needs no
 TensorFlow.
@@ -39,7 +39,7 @@ def set_type(name):
 
 
 def in_float32(function):
-    """What a function gives where `floatx` is the default."""
+    """The result of a function with the default `floatx`."""
     kept = keras.config.floatx()
     set_type("float32")
     try:
@@ -85,9 +85,9 @@ def test_functions_are_the_same_whatever_floatx_is(preset, floatx):
 
     def results():
         config = SonificationConfig.preset(preset).replace(picture_size=(60, 80), frames=12)
-        sound = sonikeras.sonify(IMAGES[0], config)
-        return sound, sonikeras.picture(audio, config), sonikeras.spectrogram(audio, config), sonikeras.desonify(
-            sound, config
+        synthesized = sonikeras.sonify(IMAGES[0], config)
+        return synthesized, sonikeras.picture(audio, config), sonikeras.spectrogram(audio, config), sonikeras.desonify(
+            synthesized, config
         )  # fmt: skip
 
     for result, expected in zip(results(), in_float32(results), strict=True):
@@ -381,11 +381,11 @@ def test_griffin_lim_checks_as_its_layer_does(changes, message):
 @pytest.mark.parametrize("colormap", ["magma", "gray", "viridis", "gray_r"])
 @pytest.mark.parametrize("scale", ["db", "amplitude"])
 @pytest.mark.parametrize("drawing", ["specshow", "resize"])
-@pytest.mark.parametrize("level", [0.0, 1e-7])  # the second is below the lowest level that is told
+@pytest.mark.parametrize("level", [0.0, 1e-7])  # the second is below the smallest amplitude that is told apart
 def test_silence_has_the_lowest_color(colormap, scale, drawing, level):
     lowest = sonikeras.signal.pictures.colors(colormap)[0]
     audio = level * np.sign(AUDIO)
-    both = np.stack([audio[0], AUDIO[0]])  # silence beside a sound
+    both = np.stack([audio[0], AUDIO[0]])  # silence and audio
     look = {"colormap": colormap, "scale": scale, "drawing": drawing}
     db = layers.Spectrogram(256, 128)(both)
     picture = numpy(layers.SpectrogramImage(20, **look)(db))

@@ -1,4 +1,4 @@
-"""The layers on TensorFlow: in graphs, under XLA, in pipelines and in models; and what they refuse."""
+"""The layers on TensorFlow, in graphs, under XLA, in pipelines and in models, and the inputs that they refuse."""
 
 import cv2
 import keras
@@ -72,8 +72,8 @@ def test_images_as_sounds_in_a_pipeline_and_in_a_model_that_is_trained_and_expor
     classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     data = tf.data.Dataset.from_tensor_slices((IMAGES, [0, 1, 0])).batch(2)
     assert np.isfinite(classifier.fit(data, verbose=0, shuffle=False).history["loss"][0])
-    sounds = data.map(lambda x, y: InverseMDCT()(ImageToMagnitude(16, 32)(x)))
-    assert sounds.element_spec.shape == (None, 17 * 32) and next(iter(sounds)).shape == (2, 17 * 32)
+    audio = data.map(lambda x, y: InverseMDCT()(ImageToMagnitude(16, 32)(x)))
+    assert audio.element_spec.shape == (None, 17 * 32) and next(iter(audio)).shape == (2, 17 * 32)
     classifier.export(tmp_path / "saved", verbose=False)
     saved = tf.saved_model.load(tmp_path / "saved")
     images = IMAGES.astype(np.float32)
@@ -257,9 +257,9 @@ def test_functions_and_layers_agree(photo_sound):
     study = sonikeras.SonificationConfig.preset("study")
     db = np.asarray(Spectrogram()(photo_sound[None]))
     np.testing.assert_array_equal(chain.audio_to_db(keras.ops.convert_to_tensor(photo_sound[None]), study), db)
-    levels = sonikeras.spectrogram(photo_sound)
-    np.testing.assert_allclose(levels, db[0].T, rtol=0, atol=2e-3)
-    assert np.median(abs(levels - db[0].T)) < 1e-5
+    ours = sonikeras.spectrogram(photo_sound)
+    np.testing.assert_allclose(ours, db[0].T, rtol=0, atol=2e-3)
+    assert np.median(abs(ours - db[0].T)) < 1e-5
     picture = np.asarray(SpectrogramImage((600, 1200))(db))[0]
     np.testing.assert_array_equal(chain.db_to_picture(keras.ops.convert_to_tensor(db), study)[0], picture)
     difference = abs(sonikeras.picture(photo_sound) - picture).max(axis=-1)
