@@ -98,6 +98,7 @@ def check_real(what: str, x: Any) -> None:
     except ValueError:  # no backend has this type
         dtype = str(x.dtype)
     if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        dtype = str(x.dtype) if isinstance(x, np.ndarray) else dtype
         raise ValueError(f"{what} must contain real numbers, integers or floats. Received: dtype={dtype}")
 
 
