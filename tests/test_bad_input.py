@@ -227,7 +227,7 @@ def test_magnitudes_of_any_size(engine, scale, photo):
         ("librosa", {"algorithm": "lbfgs"}, "'librosa' has no algorithm 'lbfgs'"),
         ("librosa", {"initial_phase": "structured"}, "'librosa' has a random initial phase only"),
         ("numba", {"algorithm": "admm"}, "'numba' has no algorithm 'admm'"),
-        ("numba", {"frame_step": 8, "frames": 32}, "'numba' needs more frames for steps that are so short"),
+        ("numba", {"frame_step": 8, "frames": 32}, "'numba' needs more frames for such short steps"),
         ("numba", {"fft_length": 1200}, "'numba' needs a power of two as `fft_length`"),
     ],
 )

@@ -78,6 +78,6 @@ def _picture_loader(
         image = examples.image(index, color=True)
         if colormap is None:
             return pictures.resize(image, **resizing)
-        return pictures.redraw(pictures.levels(image, colormap, config.top_db), **drawing, **resizing)
+        return pictures.redraw(pictures.decibels(image, colormap, config.top_db), **drawing, **resizing)
 
     return load

@@ -1,4 +1,4 @@
-"""Keras layers, thin ones over the functions of the modules of the same step: one layer a module."""
+"""Keras layers, each a thin class over functions of `sonikeras.signal`."""
 
 from sonikeras.layers.batch_normalization import TorchBatchNormalization
 from sonikeras.layers.griffin_lim import GriffinLim

@@ -1,4 +1,4 @@
-"""What the layers of the signal chain have in common."""
+"""The base class of the layers of the signal chain."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sonikeras.signal._backend import check_real
 
 
 class SignalLayer(keras.layers.Layer):
-    """A layer that computes in float32 at least, whatever its `dtype`, and refuses what is no dense tensor of numbers.
+    """A layer that computes in at least float32, whatever its `dtype`, and accepts only dense tensors of real numbers.
 
     Attributes:
-        ARGUMENTS: Names of the constructor's arguments, kept as attributes of the same names.
+        ARGUMENTS: Names of the constructor's arguments, which are stored as attributes of the same names.
     """
 
     ARGUMENTS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(autocast=False, **kwargs)  # half precision must not touch the input either
+        super().__init__(autocast=False, **kwargs)  # the input must not be cast to half precision either
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        # Before Keras converts it, so that symbolic inputs and those that no backend takes get the same message.
+        # Before Keras converts the input, so that symbolic and unsupported inputs get the same message.
         check_real(f"The input of `{type(self).__name__}`", inputs)
         return super().__call__(inputs, *args, **kwargs)
 

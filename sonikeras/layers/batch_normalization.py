@@ -1,4 +1,4 @@
-"""Batch normalization with PyTorch's rules."""
+"""Batch normalization with the rules of PyTorch."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from sonikeras.signal._backend import check_real
 
 @keras.saving.register_keras_serializable("sonikeras")
 class TorchBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization that trains as `torch.nn.BatchNorm2d` does.
+    """Batch normalization that trains like `torch.nn.BatchNorm2d`.
 
-    It differs from `keras.layers.BatchNormalization` in two rules. `trainable=False` freezes `gamma` and `beta` only:
-    with `training=True` a frozen layer still normalizes with the batch's statistics and still updates its moving
-    averages, as a PyTorch module in `train()` mode does whatever its parameters' `requires_grad`. And the moving
-    variance is that of the unbiased variance, `n / (n - 1)` times that of the batch's `n` values a channel.
+    It differs from `keras.layers.BatchNormalization` in two rules:
+
+    - `trainable=False` freezes only `gamma` and `beta`. With `training=True`, a frozen layer still normalizes with the
+      statistics of the batch and still updates its moving averages. So does a PyTorch module in `train()` mode,
+      whatever the `requires_grad` of its parameters.
+    - The moving variance averages the unbiased variance: `n / (n - 1)` times the variance of a channel's `n` values.
 
     Args:
-        momentum: Float, the share of the old moving average that a step keeps: 1 minus what PyTorch calls momentum.
-            Defaults to 0.9, PyTorch's 0.1.
-        epsilon: Float, added to the variance. Defaults to 1e-5, as PyTorch's.
+        momentum: Float, the weight of the old moving average in a step: 1 minus PyTorch's momentum. Defaults to 0.9,
+            which is PyTorch's 0.1.
+        epsilon: Float, added to the variance. Defaults to 1e-5, like PyTorch's.
         **kwargs: Further arguments of `keras.layers.BatchNormalization`, except `renorm` and `synchronized`.
 
     Call arguments:
-        inputs: Float tensor, the channels along `axis` (the last by default).
-        training: Boolean, whether the batch's statistics are used, and the moving averages updated.
+        inputs: Float tensor with channels along `axis` (by default the last).
+        training: Boolean, whether to use the statistics of the batch and to update the moving averages.
 
     Output shape:
-        That of `inputs`.
+        The shape of `inputs`.
 
     Raises:
-        ValueError: `renorm` or `synchronized` is asked for, or the input has a mask, is not real or not dense.
+        ValueError: `renorm` or `synchronized` is `True`, or the input has a mask or is not real or not dense.
 
     Reference:
         [`torch.nn.BatchNorm2d`](https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html)
@@ -53,7 +55,7 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
         for name in ("renorm", "synchronized"):
             if kwargs.get(name):
-                raise ValueError(f"`{name}` must be False: PyTorch's rules have no such thing. Received: {name}=True")
+                raise ValueError(f"`{name}` must be False, because PyTorch does not support it. Received: {name}=True")
         super().__init__(momentum=plain(momentum), epsilon=plain(epsilon), **kwargs)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -62,14 +64,14 @@ class TorchBatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None:
-            raise ValueError(f"`mask` must be None: PyTorch's rules have no such thing. Received: mask={mask}")
+            raise ValueError(f"`mask` must be None, because PyTorch does not support it. Received: mask={mask}")
         dtype = keras.backend.result_type(inputs.dtype, "float32")  # sums of squares overflow in half precision
         x, moving_mean, moving_variance = (
             ops.cast(value, dtype) for value in (inputs, self.moving_mean, self.moving_variance)
         )
         gamma, beta = (None if value is None else ops.cast(value, dtype) for value in (self.gamma, self.beta))
         if training:
-            # Sums as products with ones: TensorFlow's reductions take twice as long on a CPU.
+            # Sums are products with ones: TensorFlow's reductions take twice as long on a CPU.
             values = ops.reshape(ops.moveaxis(x, self.axis, -1), (-1, x.shape[self.axis]))
             ones = ops.ones_like(ops.transpose(values[:, :1]))
             count = ops.sum(ones)

@@ -22,13 +22,12 @@ from sonikeras.signal.phase_retrieval import (
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class GriffinLim(SignalLayer):
-    """Finds audio whose short-time Fourier transform has given magnitudes.
+    """Phase retrieval: finds audio whose short-time Fourier transform has given magnitudes.
 
-    See `sonikeras.signal.phase_retrieval.griffin_lim`.
-
-    From the same initial phase it is `librosa.griffinlim`. It has no weights, gradients go through it, and it computes
-    in float32 under mixed precision. The random phase is decided by `seed` alone, and is the same for all examples:
-    equal magnitudes give equal audio, whatever else is in the batch.
+    From the same initial phase, the result is that of `librosa.griffinlim`. The layer has no weights, is
+    differentiable, and computes in float32 under mixed precision. The random phase depends only on `seed` and is the
+    same for all examples: equal magnitudes give equal audio, whatever else is in the batch. See
+    `sonikeras.signal.phase_retrieval.griffin_lim`.
 
     Args:
         frame_length: Integer, length of the window in samples. Defaults to 1024.
@@ -39,22 +38,22 @@ class GriffinLim(SignalLayer):
         algorithm: `"griffin_lim"`, `"fast_griffin_lim"`, `"accelerated_griffin_lim"`, `"admm"` or `"lbfgs"`.
             Defaults to `"fast_griffin_lim"`.
         iterations: Integer. Defaults to 32.
-        momentum: Float in 0..1, of fast Griffin-Lim. Defaults to 0.99.
-        rho: Positive float, of ADMM. Defaults to 0.2.
-        initial_phase: `"random"` or `"structured"`, for calls that are given none. Defaults to `"random"`.
-        seed: Integer of at least 0, of the random phase. Defaults to 0.
+        momentum: Float in 0..1, for fast Griffin-Lim. Defaults to 0.99.
+        rho: Positive float, for ADMM. Defaults to 0.2.
+        initial_phase: `"random"` or `"structured"`, for calls without an initial phase. Defaults to `"random"`.
+        seed: Integer of at least 0, for the random phase. Defaults to 0.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: The magnitudes, not negative.
-        initial_phase: float tensor of the shape of `inputs`, or `[frames, bins]` for all examples, in radians: to start
-            from instead. Defaults to `None`.
+        initial_phase: float tensor in radians, of the shape of `inputs` or `[frames, bins]` for all examples. Replaces
+            the layer's own initial phase. Defaults to `None`.
 
     Input shape:
-        float tensor `[batch, ..., frames, bins]`, at least two frames, `bins = fft_length // 2 + 1`.
+        float tensor `[batch, ..., frames, bins]` with at least two frames and `bins = fft_length // 2 + 1`.
 
     Output shape:
-        `[batch, ..., samples]`, where `samples = (frames - 1) * frame_step`, and one more if `fft_length` is odd.
+        `[batch, ..., samples]`, where `samples = (frames - 1) * frame_step`, one more if `fft_length` is odd.
 
     Raises:
         ValueError: An argument breaks its rule, the windows do not overlap, or the input is not of that shape, not
@@ -149,7 +148,7 @@ class GriffinLim(SignalLayer):
             )
         if initial_phase_shape is not None and not _fits(initial_phase_shape, inputs_shape):
             raise ValueError(
-                "`initial_phase` must have the shape of the input, or its frames and bins alone. "
+                "`initial_phase` must have the shape of the input, or its last two axes alone. "
                 f"Received: shape={initial_phase_shape}, shape of the input={inputs_shape}"
             )
         *batch, frames, _ = inputs_shape
@@ -157,6 +156,6 @@ class GriffinLim(SignalLayer):
 
 
 def _fits(phase: tuple[int | None, ...], inputs: tuple[int | None, ...]) -> bool:
-    """Whether the sizes that are known are the same, of all axes or of the last two."""
+    """Whether the known sizes are equal, of all axes or of the last two."""
     same = all(p is None or q is None or p == q for p, q in zip(phase[::-1], inputs[::-1], strict=False))
     return len(phase) in (2, len(inputs)) and same

@@ -19,25 +19,25 @@ _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class ImageToMagnitude(SignalLayer):
-    """Reads images as the magnitudes of spectrograms: rows are frequencies, columns moments, brightness is strength.
+    """Reads images as the magnitudes of spectrograms.
 
-    What `sonikeras.signal.magnitudes.image_to_magnitudes` does, with a gradient and without rounding gray values and
-    resized
-    pixels to 8 bits, which makes a difference of one or two levels of 255.
+    Rows are frequencies, columns are time frames, and brightness is magnitude. The layer does what
+    `sonikeras.signal.magnitudes.image_to_magnitudes` does, with a gradient. It does not round gray values and resized
+    pixels to 8 bits, so results differ by one or two steps of 255.
 
     Args:
-        frames: Integer, columns that images are resized to: time steps. Defaults to 128.
+        frames: Integer, columns that images are resized to: time frames. Defaults to 128.
         bins: Integer, rows that images are resized to: frequency bins. Defaults to 513.
         interpolation: `"bilinear"` (OpenCV's default, no antialiasing) or `"area"`: a side that shrinks is averaged,
-            so that each pixel counts, one that grows is interpolated. Defaults to `"bilinear"`.
-        reference: `"max"`, magnitudes are relative to each image's brightest pixel, or `"absolute"`, white is 1.
+            so that each pixel counts, and a side that grows is interpolated. Defaults to `"bilinear"`.
+        reference: `"max"`, magnitudes are relative to the brightest pixel of each image, or `"absolute"`, white is 1.
             Defaults to `"max"`.
-        top_db: Float, range of magnitudes in dB; what is lower is raised to it. Defaults to 80.
+        top_db: Float, range of magnitudes in dB. Lower values are raised to its lower end. Defaults to 80.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        tensor `[batch, height, width]`, `[batch, height, width, 1]` or, RGB, `[batch, height, width, 3]` in 0..255, of
-        any type; height and width static.
+        Real tensor `[batch, height, width]`, `[batch, height, width, 1]` or, for RGB, `[batch, height, width, 3]` in
+        0..255. Height and width are static.
 
     Output shape:
         `[batch, frames, bins]`, lowest frequency first.

@@ -1,4 +1,4 @@
-"""The modified discrete cosine transform, both ways."""
+"""The modified discrete cosine transform and its inverse."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from sonikeras.signal import mdct
 class MDCT(SignalLayer):
     """Modified discrete cosine transform of raw audio: orthonormal, with the sine window.
 
-    See `sonikeras.signal.mdct.mdct`.
-
-    `InverseMDCT` gives the audio back, but for the first and the last `frame_step` samples: one frame covers them where
-    two are needed. Pad the audio by a step on either side where all of it must come back, and what is missing to a
-    whole step at the end.
+    `InverseMDCT` restores the audio except the first and the last `frame_step` samples, which only one frame covers. To
+    restore all samples, pad the audio to whole steps, and by one more step at both ends. See
+    `sonikeras.signal.mdct.mdct`.
 
     Args:
         frame_step: Even integer, samples from one frame to the next, half a frame's length. Defaults to 512.
@@ -32,8 +30,8 @@ class MDCT(SignalLayer):
         `[batch, frames, frame_step]`, where `frames = samples // frame_step - 1`.
 
     Raises:
-        ValueError: `frame_step` is not an even integer of at least 2, or the input is not of that shape, shorter than a
-            frame, not real or not dense.
+        ValueError: `frame_step` is not an even integer of at least 2, or the input is not of that shape, is shorter
+            than a frame, or is not real or not dense.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -71,17 +69,16 @@ class MDCT(SignalLayer):
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class InverseMDCT(SignalLayer):
-    """The sound of MDCT coefficients, whatever they are: the inverse of `MDCT`.
+    """Converts MDCT coefficients, which may be any, to audio: the inverse of `MDCT`.
 
-    See `sonikeras.signal.mdct.inverse_mdct`.
-
-    Of audio that went through `MDCT` the first and the last step do not come back, unless it was padded: see there.
+    It does not restore the first and the last step of audio that was not padded: see `MDCT`. See also
+    `sonikeras.signal.mdct.inverse_mdct`.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        float tensor `[batch, frames, bins]`; bins static and even.
+        float tensor `[batch, frames, bins]`, where `bins` is static and even.
 
     Output shape:
         `[batch, (frames + 1) * bins]`.

@@ -1,4 +1,4 @@
-"""The signal chain of a config as layers: images to audio, audio to pictures."""
+"""The signal chain of a config as two layers: images to audio, and audio to pictures."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import keras
 from keras import ops
 
 from sonikeras.config import SonificationConfig, as_config
-from sonikeras.config._checks import check_choice, check_integer, plain
+from sonikeras.config._checks import check_choice, check_integer
 from sonikeras.layers._signal_layer import SignalLayer
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
 from sonikeras.signal import chain
-from sonikeras.signal.pictures import INTERPOLATIONS, colors, crop_box
+from sonikeras.signal.pictures import INTERPOLATIONS, check_image_size, colors, crop_box
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class ImageToAudio(SignalLayer):
-    """Turns images into sounds, inside a model: what `sonikeras.sonify` does, with a gradient.
+    """Turns images into audio inside a model: `sonikeras.sonify` with a gradient.
 
-    Gray values and resized pixels are not rounded to 8 bits, nor samples to 16, and the random initial phase is decided
-    by `seed` alone: equal images give equal sounds, whatever else is in the batch. It has no weights, and computes in
-    float32 under mixed precision.
+    Gray values and resized pixels are not rounded to 8 bits, nor samples to 16 bits. The random initial phase depends
+    only on `seed`: equal images give equal audio, whatever else is in the batch. The layer has no weights and computes
+    in float32 under mixed precision.
 
     Args:
         config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
-        seed: Integer of at least 0, of the random phase. Defaults to 0.
+        seed: Integer of at least 0, for the random phase. Defaults to 0.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        tensor `[batch, height, width]`, `[batch, height, width, 1]` or, RGB, `[batch, height, width, 3]` in 0..255, of
-        any type; height and width static.
+        Real tensor `[batch, height, width]`, `[batch, height, width, 1]` or, for RGB, `[batch, height, width, 3]` in
+        0..255. Height and width are static.
 
     Output shape:
-        `[batch, samples]`, `config.samples` of them at `config.sample_rate`.
+        `[batch, config.samples]` at `config.sample_rate`.
 
     Raises:
         ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
@@ -79,23 +79,22 @@ class ImageToAudio(SignalLayer):
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class AudioToPicture(SignalLayer):
-    """Draws the spectrogram pictures of sounds, inside a model: what `sonikeras.dataset` feeds, with a gradient.
+    """Draws audio as spectrogram pictures inside a model: those of `sonikeras.dataset`, with a gradient.
 
-    Shades are steps, which have no gradient; what is given back is that of straight lines between them. It has no
-    weights, and computes in float32 under mixed precision.
+    Colors change in steps, which have no gradient, so the gradient is that of straight lines between them. The layer
+    has no weights and computes in float32 under mixed precision.
 
     Args:
         config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
-        image_size: `(height, width)` of the picture, resized from the config's `picture_size`. Defaults to `None`: that
-            size.
-        shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle.
-            Defaults to `None`: all is squeezed into `image_size`.
-        interpolation: Of that resizing: `"nearest"`, `"bilinear"` or `"bicubic"`, antialiased.
-            Defaults to `"bilinear"`.
+        image_size: `(height, width)`, the size that the picture is resized to. Defaults to `None`: the config's
+            `picture_size`.
+        shorter_side: Integer. The shorter side is resized to this, and `image_size` is cropped from the center.
+            Defaults to `None`: the whole picture is resized to `image_size`.
+        interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        float tensor `[batch, samples]` at `config.sample_rate`; samples static.
+        float tensor `[batch, samples]` at `config.sample_rate`, where `samples` is static.
 
     Output shape:
         `[batch, height, width, 3]` in 0..255.
@@ -127,14 +126,8 @@ class AudioToPicture(SignalLayer):
         self.interpolation = check_choice("interpolation", interpolation, INTERPOLATIONS)
         if shorter_side is not None:
             shorter_side = check_integer("shorter_side", shorter_side, minimum=1)
-        image_size = plain(image_size)
         if image_size is not None:
-            sides = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size,)
-            if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-                raise ValueError(
-                    f"`image_size` must be a pair (height, width) of positive integers. Received: {image_size=!r}"
-                )
-            image_size = sides
+            image_size = check_image_size("image_size", image_size)
             crop_box(self.config.picture_size, image_size=image_size, shorter_side=shorter_side)
         self.image_size = image_size
         self.shorter_side = shorter_side

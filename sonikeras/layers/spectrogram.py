@@ -1,4 +1,4 @@
-"""Raw audio to spectrograms."""
+"""Audio to spectrograms."""
 
 from __future__ import annotations
 
@@ -22,63 +22,64 @@ _C1 = 32.703
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class Spectrogram(SignalLayer):
-    """Spectrogram of raw audio, equal to librosa's, in place of `keras.layers.STFTSpectrogram`.
+    """Spectrogram of raw audio, equal to librosa's: a replacement for `keras.layers.STFTSpectrogram`.
 
-    By default it is `20 * log10(|STFT|)` with frames centered as librosa centers them (zeros beyond the ends), a
-    periodic window, and levels relative to the loudest bin of each example, whatever else is in the batch. It is a fast
-    Fourier transform, on TensorFlow `tf.signal.stft`. Windows and bands are constants: the layer has no weights. It
-    computes in float32, under mixed precision too, and with `dtype="float64"` in double precision.
+    The default is `20 * log10(|STFT|)` with a periodic window and frames centered as in librosa (zeros beyond the
+    ends). Decibels are relative to the loudest bin of each example, whatever else is in the batch. The layer computes a
+    fast Fourier transform, `tf.signal.stft` on TensorFlow. Windows and bands are constants, so it has no weights. It
+    computes in float32, also under mixed precision, or in double precision with `dtype="float64"`.
 
     Args:
         frame_length: Integer, length of the window in samples. Defaults to 2048.
-        frame_step: Integer, samples from one frame to the next, or `None`, half of `frame_length`. Defaults to 512.
+        frame_step: Integer, samples from one frame to the next, or `None` for half of `frame_length`. Defaults to 512.
         fft_length: Integer of at least `frame_length`, size of the transform. Defaults to `frame_length`.
         window: A window that `scipy.signal.get_window` knows: its name, such as `"hann"`, `"hamming"` or
-            `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`; or `None`, all ones.
+            `"blackman"`, or a tuple of its name and parameters, such as `("kaiser", 14.0)`. `None` means all ones.
             Defaults to `"hann"`.
         center: Boolean, whether frames are centered at their time, with zeros beyond the ends. Defaults to `True`.
         scale: `"db"`, `"amplitude"` (magnitude) or `"power"` (squared). Defaults to `"db"`.
-        reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is. Defaults to `"max"`.
-        top_db: Float, range in dB below the example's loudest bin, or `None`. Defaults to 80.
-        mode: What `keras.layers.STFTSpectrogram` calls the output, and then `scale` is not asked: `"magnitude"`;
-            `"log"`, the natural logarithm of the magnitude, of at least `sqrt(keras.config.epsilon())`; `"psd"`, the
-            power of both sides of an even transform, twice that of all bins but the first and the last; `"real"`,
-            `"imag"`, `"angle"` in radians, or `"stft"`, the real and then the imaginary part of all bins. Defaults to
+        reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude of 0 dB. Defaults to `"max"`.
+        top_db: Float, range in dB below the example's loudest bin, or `None` for no limit. Defaults to 80.
+        mode: `None` or an output of `keras.layers.STFTSpectrogram`, which replaces `scale`. `"magnitude"`; `"log"`, the
+            natural logarithm of the magnitude, of at least `sqrt(keras.config.epsilon())`; `"psd"`, the power of both
+            sides of an even transform: twice that of all bins except the first and the last; `"real"`, `"imag"`,
+            `"angle"` in radians; or `"stft"`, the real parts of all bins before the imaginary parts. Defaults to
             `None`.
-        scaling: What the window is divided by: `"density"`, the square root of its sum of squares, `"spectrum"`, its
-            sum, or `None`. Defaults to `None`.
-        periodic: Boolean, whether the window is one for spectral analysis, or symmetric. Defaults to `True`.
-        padding: `"valid"` or `"same"`, and `center` is not asked: frames as `keras.layers.STFTSpectrogram` has them,
-            which begin at their time, within the sound or `ceil(samples / frame_step)` of them. Defaults to `None`.
-        expand_dims: Boolean, whether channels have an axis of their own, or the bins of one come after those of the
-            other. Defaults to `True`.
-        data_format: `"channels_last"` or `"channels_first"`, of inputs with channels. Defaults to
+        scaling: What the window is divided by: `"density"`, the square root of its sum of squares; `"spectrum"`, its
+            sum; or `None`. Defaults to `None`.
+        periodic: Boolean, whether the window is periodic, for spectral analysis, or symmetric. Defaults to `True`.
+        padding: `None`, or `"valid"` or `"same"` for the frames of `keras.layers.STFTSpectrogram`, which replace
+            `center`: frames begin at their time, either within the audio or `ceil(samples / frame_step)` of them.
+            Defaults to `None`.
+        expand_dims: Boolean, whether channels have an axis of their own. If `False`, the bins of all channels are
+            concatenated. Defaults to `True`.
+        data_format: `"channels_last"` or `"channels_first"`, for inputs with channels. Defaults to
             `keras.config.image_data_format()`.
-        frequency_scale: `"linear"`: the bins of the transform; `"mel"`: the bands of `librosa.filters.mel`, whose sums
-            are those of `librosa.feature.melspectrogram`; `"log"`: bands evenly spaced in pitch. Defaults to
+        frequency_scale: `"linear"`: the bins of the transform. `"mel"`: the bands of `librosa.filters.mel`, whose sums
+            are those of `librosa.feature.melspectrogram`. `"log"`: bands evenly spaced in pitch. Defaults to
             `"linear"`.
         num_bins: Integer, number of bands. Defaults to 128.
-        sampling_rate: Float, samples a second, which only bands ask for. Defaults to 22050.
+        sampling_rate: Float, samples per second, used by bands only. Defaults to 22050.
         min_freq: Float, the lowest frequency of the bands in Hz. Defaults to 0 with `"mel"` and to 32.703, the note C1,
             with `"log"`.
-        max_freq: Float, their highest. Defaults to half of `sampling_rate`.
-        **kwargs: Arguments of `keras.layers.Layer`. `trainable` is by default `False`.
+        max_freq: Float, the highest frequency of the bands in Hz. Defaults to half of `sampling_rate`.
+        **kwargs: Arguments of `keras.layers.Layer`. `trainable` defaults to `False`.
 
     Input shape:
-        Tensor of any real type, `[batch, samples]` or `[batch, samples, channels]`, with `"channels_first"`
-        `[batch, channels, samples]`. Channels share their example's reference. Integers are taken as they are. In a
-        graph with dynamic samples a sound shorter than a frame has no frames.
+        Tensor of any real type: `[batch, samples]` or `[batch, samples, channels]`, or with `"channels_first"`
+        `[batch, channels, samples]`. The channels of an example share its reference. Integers are not scaled. In a
+        graph with dynamic samples, audio shorter than a frame has no frames.
 
     Output shape:
-        `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`, and with
-        `expand_dims=False` `[batch, frames, channels * bins]` or `[batch, channels * bins, frames]`. `bins` is
-        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands. Centered, `frames` is
-        `1 + samples // frame_step` of an even transform. In half precision what is beyond its largest number, 65504 of
-        float16, is that number: powers of loud sounds are.
+        `[batch, frames, bins]`, `[batch, frames, bins, channels]` or `[batch, channels, frames, bins]`. With
+        `expand_dims=False`, `[batch, frames, channels * bins]` or `[batch, channels * bins, frames]`. `bins` is
+        `fft_length // 2 + 1`, twice that with `mode="stft"`, or the number of bands. With centered frames and an even
+        transform, `frames` is `1 + samples // frame_step`. Half precision saturates at its largest number, 65504 in
+        float16, which the power of loud audio exceeds.
 
     Raises:
-        ValueError: An argument breaks its rule, the input's rank is neither 2 nor 3, it is shorter than a frame, not
-            real or not dense.
+        ValueError: An argument breaks its rule, or the input has a rank other than 2 or 3, is shorter than a frame, or
+            is not real or not dense.
 
     References:
         The [short-time Fourier transform](https://librosa.org/doc/latest/generated/librosa.stft.html) of librosa,
@@ -186,7 +187,7 @@ class Spectrogram(SignalLayer):
         return cast(spectrogram, self.compute_dtype)
 
     def _arranged(self, spectrogram: Any) -> Any:
-        """`[batch, channels, frames, bins]` with the axes that are asked for."""
+        """Rearranges `[batch, channels, frames, bins]` as `data_format` and `expand_dims` demand."""
         last = self.data_format == "channels_last"
         if self.expand_dims:
             return ops.transpose(spectrogram, (0, 2, 3, 1)) if last else spectrogram
@@ -196,7 +197,7 @@ class Spectrogram(SignalLayer):
         return ops.reshape(ops.transpose(spectrogram, (0, 1, 3, 2)), (batch, channels * bins, frames))
 
     def _values(self, real: Any, imaginary: Any) -> Any:
-        """What is asked for of a transform `[batch, ..., frames, bins]`."""
+        """The requested output for a transform `[batch, ..., frames, bins]`."""
         kind = self.mode or self.scale
         if kind == "real":
             return real
@@ -264,7 +265,7 @@ class Spectrogram(SignalLayer):
 
     @property
     def _bands(self) -> dict[str, Any]:
-        """Number, lowest and highest frequency of the bands."""
+        """The number of bands, and their lowest and highest frequency."""
         lowest = 0.0 if self.frequency_scale == "mel" else _C1
         return {
             "num_bins": 128 if self.num_bins is None else self.num_bins,
@@ -283,8 +284,8 @@ class Spectrogram(SignalLayer):
             return
         if self.mode not in (None, "log", "magnitude"):
             raise ValueError(
-                "`mode` must be None, 'log' or 'magnitude' where `frequency_scale` is not 'linear': bands have powers "
-                f"alone. Received: mode={self.mode!r}, frequency_scale={self.frequency_scale!r}"
+                "`mode` must be None, 'log' or 'magnitude' where `frequency_scale` is not 'linear', because bands have "
+                f"no phase. Received: mode={self.mode!r}, frequency_scale={self.frequency_scale!r}"
             )
         check_integer("num_bins", self._bands["num_bins"], minimum=1)
         low, high = self._bands["min_freq"], self._bands["max_freq"]
@@ -298,9 +299,9 @@ class Spectrogram(SignalLayer):
 
 
 def _checked_window(window: Any, length: int) -> spectrograms.Window:
-    """A window as `scipy.signal.get_window` takes it; files keep tuples as lists."""
+    """A window in the form that `scipy.signal.get_window` takes. Saved models store tuples as lists."""
     window = "boxcar" if window is None else _tuples(window)
-    if isinstance(window, str) and window in WINDOWS:  # without SciPy, which takes its time to import
+    if isinstance(window, str) and window in WINDOWS:  # without SciPy, which is slow to import
         return window
     from scipy.signal import get_window
 
@@ -312,8 +313,8 @@ def _checked_window(window: Any, length: int) -> spectrograms.Window:
     except (ValueError, TypeError) as error:
         reason = str(error)
     raise ValueError(
-        f"Unknown `window`. Allowed values: {list(WINDOWS)}, and what else scipy.signal.get_window knows, a name or a "
-        f"tuple of a name and parameters, or None. Received: window={window!r} ({reason})"
+        f"Unknown `window`. Allowed values: {list(WINDOWS)}, any other window of scipy.signal.get_window as a name or "
+        f"a tuple of a name and parameters, or None. Received: window={window!r} ({reason})"
     )
 
 

@@ -15,24 +15,24 @@ from sonikeras.signal import pictures
 
 @keras.saving.register_keras_serializable(package="sonikeras")
 class SpectrogramImage(SignalLayer):
-    """Draws spectrograms as color pictures, low frequencies below, ready for a network that takes 0..255.
+    """Draws spectrograms as color pictures in 0..255, with low frequencies at the bottom.
 
-    At `image_size=(600, 1200)` and with the other defaults the picture is that of `librosa.display.specshow` with a
-    linear frequency axis, without axes and margins.
+    With `image_size=(600, 1200)` and the other defaults, the picture is that of `librosa.display.specshow` with a
+    linear frequency axis and without axes and margins.
 
     Args:
-        image_size: Integer or `(height, width)`, the picture's size in pixels.
+        image_size: Integer or `(height, width)`, the size of the picture in pixels.
         colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
-        scale: `"db"` or `"amplitude"`: what the colors are proportional to. Defaults to `"db"`.
-        drawing: `"specshow"` (the nearest cell, colors stretched over each example's own range) or `"resize"`
+        scale: `"db"` or `"amplitude"`: the quantity that the colormap is applied to. Defaults to `"db"`.
+        drawing: `"specshow"` (the nearest bin and frame, colors stretched over the range of each example) or `"resize"`
             (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
-        top_db: Float, level below 0 dB of the lowest color with `drawing="resize"`; with `"specshow"` each example's
-            own range counts. An example with no level but 0 dB, as `Spectrogram` gives it of silence, has the lowest
-            color. Defaults to 80.
+        top_db: Float. With `drawing="resize"`, `-top_db` has the lowest color. `"specshow"` uses the range of each
+            example instead. An example in which all values are 0 dB, which `Spectrogram` returns for silence, has the
+            lowest color. Defaults to 80.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        float tensor `[batch, frames, bins]` in dB, as `Spectrogram` gives it; both static.
+        float tensor `[batch, frames, bins]` in dB, as `Spectrogram` returns it. `frames` and `bins` are static.
 
     Output shape:
         `[batch, height, width, 3]`.
@@ -60,15 +60,8 @@ class SpectrogramImage(SignalLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        image_size = plain(image_size)
-        size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
-        if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
-            raise ValueError(
-                "`image_size` must be a positive integer or a pair (height, width) of them. "
-                f"Received: image_size={image_size!r}"
-            )
         pictures.colors(colormap)
-        self.image_size = size
+        self.image_size = pictures.check_image_size("image_size", image_size, square=True)
         self.colormap = plain(colormap)
         self.scale = check_choice("scale", scale, PICTURE_SCALES)
         self.drawing = check_choice("drawing", drawing, DRAWINGS)

@@ -1,4 +1,4 @@
-"""Spectrograms of sounds that are not over yet: frames of a microphone's blocks, equal to those of the whole sound."""
+"""Spectrograms of live audio: frames computed block by block, equal to those of the whole recording."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from sonikeras.layers.spectrogram import Spectrogram
 
 
 class SpectrogramStream:
-    """Frames of a sound as its blocks come in, those that a `Spectrogram` layer gives for the whole sound.
+    """Computes spectrogram frames from blocks of audio, equal to those of a `Spectrogram` layer for the whole audio.
 
-    What the next frame needs of the past is kept between blocks. A frame is complete, and given out, when the last
-    sample of its transform has come. With centered frames that is `fft_length // 2` samples after the moment that it
-    shows, with others `fft_length` samples after its beginning: 46 ms with 2048 samples centered at 22,050 Hz. A block
-    adds its own length to that.
+    The stream keeps the samples that the next frame needs. It returns a frame as soon as the last sample of its
+    transform has arrived. A centered frame is complete `fft_length // 2` samples after its time: 46 ms with 2048
+    samples at 22,050 Hz. Other frames are complete `fft_length` samples after their beginning. The length of a block
+    adds to this latency.
 
     Args:
-        layer: `sonikeras.layers.Spectrogram` whose levels need no knowledge of the future: `reference` a float and
-            `top_db=None`, or another output than dB. `padding` must not be `"same"`.
+        layer: `sonikeras.layers.Spectrogram` whose output does not depend on future audio: in dB it needs a float as
+            `reference` and `top_db=None`. `padding` must not be `"same"`.
 
     Raises:
-        ValueError: The layer is another, its levels depend on the whole sound, or a block has not the shape of those
-            before it.
+        ValueError: `layer` is not such a layer, or the shape of a block differs from that of the blocks before it.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -42,7 +41,7 @@ class SpectrogramStream:
             raise ValueError(f"`layer` must be a `sonikeras.layers.Spectrogram`. Received: layer={layer!r}")
         if layer.mode is None and layer.scale == "db" and (layer.reference == "max" or layer.top_db is not None):
             raise ValueError(
-                "Levels must not depend on the whole sound: `reference` must be a float and `top_db` None. "
+                "The output of `layer` must not depend on future audio: `reference` must be a float and `top_db` None. "
                 f"Received: reference={layer.reference!r}, top_db={layer.top_db!r}"
             )
         if layer.padding == "same":
@@ -56,22 +55,22 @@ class SpectrogramStream:
 
     @property
     def latency(self) -> int:
-        """Samples from the moment that a frame shows, its center or its beginning, until it is given out."""
+        """Samples from the time of a frame, its center or its beginning, until the frame is complete."""
         return self._length - self._half
 
     def push(self, block: Any) -> np.ndarray:
-        """Takes the next samples.
+        """Processes the next samples.
 
         Args:
-            block: Array of the layer's input shape, of any number of samples.
+            block: Array of the layer's input shape with any number of samples.
 
         Returns:
-            Array of the layer's output shape and type: the frames that are complete now, maybe none.
+            Array of the layer's output shape and type: the frames that are complete now, possibly none.
         """
         block = np.asarray(block, "float64" if self._layer.compute_dtype == "float64" else "float32")
         if block.ndim not in (2, 3):
             raise ValueError(
-                "A block must have the layer's input shape, [batch, samples] or one with channels. "
+                "A block must have the layer's input shape, [batch, samples] with or without channels. "
                 f"Received: shape={block.shape}"
             )
         axis = self._axis(block)
@@ -79,14 +78,14 @@ class SpectrogramStream:
             self._kept = self._silence(block)
         elif np.delete(self._kept.shape, axis).tolist() != np.delete(block.shape, axis).tolist():
             raise ValueError(
-                "A block must have the shape of those before it, but for its samples. "
-                f"Received: shape={block.shape} where {axis=} are the samples, after shape={self._kept.shape}"
+                "A block must have the shape of the blocks before it, except for the number of samples. "
+                f"Received: shape={block.shape} with samples along {axis=}, after shape={self._kept.shape}"
             )
         self._received += block.shape[axis]
         return self._frames(block)
 
     def finish(self) -> np.ndarray:
-        """The frames at the end, with zeros beyond it where frames are centered. The next block begins a new sound."""
+        """The last frames, with zeros beyond the end where frames are centered. The next block begins a new stream."""
         if self._kept is None or not self._received:
             raise ValueError("`push` must be called with samples before `finish`. Received: no samples")
         frames = self._frames(self._silence(self._kept))
@@ -94,17 +93,17 @@ class SpectrogramStream:
         return frames
 
     def _axis(self, block: np.ndarray) -> int:
-        """Which axis are the samples."""
+        """The axis of the samples."""
         return block.ndim - 1 if self._layer.data_format == "channels_first" else 1
 
     def _silence(self, block: np.ndarray) -> np.ndarray:
-        """Zeros beyond an end, for blocks like this one."""
+        """The zeros beyond an end, in the shape of a block."""
         sizes = list(block.shape)
         sizes[self._axis(block)] = self._half
         return np.zeros(sizes, block.dtype)
 
     def _frames(self, block: np.ndarray) -> np.ndarray:
-        """The frames that are complete with a block, whose samples are then no longer kept but for the next frame's."""
+        """The frames that a block completes. Samples that no later frame needs are dropped."""
         axis = self._axis(block)
         samples = np.concatenate([self._kept, block], axis=axis)
         count = max(0, 1 + (samples.shape[axis] - self._length) // self._step)
@@ -114,5 +113,5 @@ class SpectrogramStream:
         sizes = list(samples.shape)
         sizes[axis] = self._length
         frames = list(self._layer.compute_output_shape(tuple(sizes)))
-        frames[axis] = 0  # frames are where the samples were
+        frames[axis] = 0  # frames replace the samples
         return ops.convert_to_numpy(ops.zeros(frames, self._layer.compute_dtype))

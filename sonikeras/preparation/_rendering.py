@@ -11,7 +11,7 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig
 from sonikeras.signal import chain, mdct, pictures
-from sonikeras.signal._backend import ops
+from sonikeras.signal._backend import operations
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.signal.spectrograms import periodic_window
 
@@ -73,7 +73,7 @@ def encode_picture(audio: np.ndarray, config: SonificationConfig) -> bytes:
     """
     from PIL import Image
 
-    drawn = np.asarray(ops.convert_to_numpy(_drawing(config)(audio)))
+    drawn = np.asarray(_drawing(config)(audio))
     if config.drawing == "specshow":
         _, columns = _canvas(config, drawn.shape[1])
         image = Image.fromarray(drawn[:, columns.argmax(axis=1)])
@@ -94,6 +94,7 @@ def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
     """The function from a sound to its picture, or to the shades of each frame's column where these are repeated."""
 
     def draw(audio: Any) -> Any:
+        ops = operations(audio)
         db = chain.audio_to_db(audio, config)
         if config.drawing != "specshow":
             return ops.cast(ops.round(chain.db_to_picture(db, config)), "uint8")

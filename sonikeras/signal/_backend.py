@@ -1,53 +1,53 @@
-"""Which functions compute with a tensor: Keras' own, and in a `tf.data` pipeline TensorFlow's, whatever the backend."""
+"""The functions that compute with an array or a tensor: NumPy's, those of Keras, or in `tf.data` TensorFlow's."""
 
 from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 
-class _Ops:
-    """`keras.ops`, imported when a function of it is first used."""
+def operations(*values: Any) -> Any:
+    """The functions that compute with some values, under the names that they have in `keras.ops`.
 
-    def __getattr__(self, name: str) -> Any:
-        import keras
-
-        return getattr(keras.ops, name)
-
-
-ops = _Ops()
-
-
-def operations(x: Any) -> Any:
-    """The functions that compute with `x`, under the names that they have in `keras.ops`.
-
-    They are `keras.ops` itself, but where a tensor of TensorFlow's meets another backend, as it does in `tf.data`:
-    there they are those of Keras' TensorFlow backend, to which Keras' own preprocessing layers turn there too.
+    Arrays and numbers are computed with NumPy, and Keras is not imported for them. Tensors are computed with
+    `keras.ops`. The exception is a TensorFlow tensor where Keras has another backend, as in `tf.data`: there the
+    functions are those of Keras' TensorFlow backend, which Keras' own preprocessing layers use there too.
 
     Args:
-        x: Tensor, symbolic tensor, array or number.
+        *values: Tensors, symbolic tensors, arrays, numbers, or lists of numbers. The first that is a tensor decides.
 
     Returns:
-        Something with `keras.ops`' functions as its attributes.
+        An object that has the functions of `keras.ops` as attributes. For arrays these are the ones that the signal
+        chain uses.
 
     Example:
         >>> import keras, numpy as np
         >>> from sonikeras.signal._backend import operations
-        >>> operations(np.ones(3)) is keras.ops
+        >>> operations(keras.ops.ones(3)) is keras.ops
         True
+        >>> type(operations(np.ones(3)).square(np.ones(3)))
+        <class 'numpy.ndarray'>
     """
-    if is_foreign(x):
+    tensor = next((x for x in values if not _is_plain(x)), None)
+    if tensor is None:
+        return _NUMPY
+    if is_foreign(tensor):
         return _tensorflow_operations()
     import keras
 
     return keras.ops
 
 
+def _is_plain(x: Any) -> bool:
+    return isinstance(x, np.ndarray | np.generic | int | float | list | tuple)
+
+
 def is_foreign(x: Any) -> bool:
-    """Whether `x` is a tensor of TensorFlow's and the backend of Keras is another."""
+    """Whether `x` is a TensorFlow tensor and Keras has another backend."""
     import keras
 
     if keras.backend.backend() == "tensorflow" or "tensorflow" not in sys.modules:
@@ -57,41 +57,49 @@ def is_foreign(x: Any) -> bool:
     return tf.is_tensor(x)
 
 
+def dtype_name(x: Any) -> str:
+    """The name of the type of an array's or a tensor's elements, such as `"float32"`."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.name
+    import keras
+
+    return keras.backend.standardize_dtype(x.dtype)
+
+
 def constant(values: np.ndarray, like: Any) -> Any:
-    """An array as a tensor of its own type, whatever `keras.config.floatx()` is: a backend may make that of it.
+    """Converts an array to a tensor of the array's own type, which some backends would change to Keras' `floatx()`.
 
     Args:
         values: Array.
-        like: Tensor with which it is to be computed, as of `operations`.
+        like: The tensor that it is computed with. If that is an array, the result is one too.
     """
     return operations(like).convert_to_tensor(values, str(values.dtype))
 
 
 def check_real(what: str, x: Any) -> None:
-    """Raises a `ValueError` unless `x` is dense and of real numbers, integers or floats.
+    """Raises a `ValueError` unless `x` is dense and contains real numbers, integers or floats.
 
     Args:
-        what: What `x` is, the subject of the message.
-        x: Tensor, symbolic tensor or array. What has no type, as a list, passes.
+        what: The subject of the message.
+        x: Tensor, symbolic tensor or array. A value without a type, such as a list, passes.
     """
     kind = type(x).__name__
     if kind == "RaggedTensor" or getattr(x, "ragged", False) is True:
         raise ValueError(
-            f"{what} must be a dense tensor: pad the examples to one length, with `to_tensor()` or "
+            f"{what} must be a dense tensor: pad the examples to the same length with `to_tensor()` or "
             f"`padded_batch`. Received: a ragged tensor of shape={tuple(x.shape)}"
         )
     if kind == "SparseTensor" or hasattr(x, "todense") or _has_flag(x, "sparse", "is_sparse", "is_sparse_csr"):
         raise ValueError(f"{what} must be a dense tensor. Received: a sparse tensor of shape={tuple(x.shape)}")
     if not hasattr(x, "dtype"):
         return
-    import keras
-
     try:
-        dtype = keras.backend.standardize_dtype(x.dtype)
-    except ValueError:  # no backend has it
+        dtype = dtype_name(x)
+    except ValueError:  # no backend has this type
         dtype = str(x.dtype)
     if not dtype.startswith(("float", "bfloat", "int", "uint")):
-        raise ValueError(f"{what} must be of real numbers, integers or floats. Received: dtype={dtype}")
+        dtype = str(x.dtype) if isinstance(x, np.ndarray) else dtype
+        raise ValueError(f"{what} must contain real numbers, integers or floats. Received: dtype={dtype}")
 
 
 def _has_flag(x: Any, *names: str) -> bool:
@@ -99,9 +107,9 @@ def _has_flag(x: Any, *names: str) -> bool:
 
 
 def is_litert_export() -> bool:
-    """Whether the graph that is being made is for LiteRT, which lacks complex numbers and most Fourier transforms.
+    """Whether a graph is being traced for LiteRT, which lacks complex numbers and most Fourier transforms.
 
-    Keras and TensorFlow give no other sign of it than who is calling.
+    The call stack is the only place where Keras and TensorFlow show this.
     """
     if "tensorflow" not in sys.modules:
         return False
@@ -120,7 +128,7 @@ def check_tensorflow(what: str) -> None:
     """Imports TensorFlow, or raises an `ImportError` that says how to install it.
 
     Args:
-        what: What needs it, the subject of the message.
+        what: The feature that needs it, the subject of the message.
     """
     try:
         import tensorflow  # noqa: F401
@@ -130,7 +138,7 @@ def check_tensorflow(what: str) -> None:
         ) from error
 
 
-class _Functions:
+class _BackendFunctions:
     """The functions of a Keras backend under their names in `keras.ops`."""
 
     def __init__(self, backend: Any) -> None:
@@ -144,7 +152,77 @@ class _Functions:
 
 
 @functools.cache
-def _tensorflow_operations() -> _Functions:
+def _tensorflow_operations() -> _BackendFunctions:
     from keras.src.utils.backend_utils import DynamicBackend
 
-    return _Functions(DynamicBackend("tensorflow"))
+    return _BackendFunctions(DynamicBackend("tensorflow"))
+
+
+class _NumPyFunctions:
+    """NumPy, and with it those functions of `keras.ops` that NumPy lacks or calls otherwise.
+
+    A complex array is a pair `(real, imaginary)`, as in `keras.ops`.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    @staticmethod
+    def cast(x: Any, dtype: str) -> np.ndarray:
+        return np.asarray(x).astype(dtype, copy=False)
+
+    @staticmethod
+    def convert_to_tensor(x: Any, dtype: str | None = None) -> np.ndarray:
+        return np.asarray(x, dtype)
+
+    @staticmethod
+    def convert_to_numpy(x: Any) -> np.ndarray:
+        return np.asarray(x)
+
+    @staticmethod
+    def stop_gradient(x: Any) -> Any:
+        return x
+
+    @staticmethod
+    def rsqrt(x: Any) -> Any:
+        return 1 / np.sqrt(x)
+
+    @staticmethod
+    def rfft(x: np.ndarray, fft_length: int) -> tuple[np.ndarray, np.ndarray]:
+        spectrum = np.fft.rfft(x, fft_length)
+        return spectrum.real, spectrum.imag
+
+    @staticmethod
+    def irfft(x: tuple[np.ndarray, np.ndarray], fft_length: int) -> np.ndarray:
+        real, imaginary = x
+        spectrum = np.empty(real.shape, np.result_type(real, np.complex64))
+        spectrum.real, spectrum.imag = real, imaginary
+        return np.fft.irfft(spectrum, fft_length)
+
+    @staticmethod
+    def while_loop(condition: Callable, body: Callable, loop_vars: tuple, maximum_iterations: int) -> tuple:
+        for _ in range(maximum_iterations):
+            if not condition(*loop_vars):
+                break
+            loop_vars = body(*loop_vars)
+        return loop_vars
+
+    def stft(
+        self,
+        audio: np.ndarray,
+        frame_length: int,
+        frame_step: int,
+        fft_length: int,
+        *,
+        window: np.ndarray,
+        center: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The short-time Fourier transform of frames that are not centered, the window in the middle of each."""
+        del center  # the caller pads
+        before = (fft_length - frame_length) // 2
+        window = np.pad(window, (before, fft_length - frame_length - before))
+        frames = np.lib.stride_tricks.sliding_window_view(audio, fft_length, axis=-1)[..., ::frame_step, :]
+        return self.rfft(frames * window, fft_length)
+
+
+_NUMPY = _NumPyFunctions()

@@ -1,4 +1,4 @@
-"""Magnitudes to audio: the engines that look for a sound with given magnitudes."""
+"""Magnitudes to audio: the engines that do phase retrieval."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ import numpy as np
 from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice
 from sonikeras.signal import mdct
-from sonikeras.signal.phase_retrieval import griffin_lim, structured_phase
+from sonikeras.signal.phase_retrieval import exact_scale, griffin_lim, structured_phase
 
 
 def engines() -> list[str]:
-    """Names that an `engine` argument takes, besides `"auto"`, the fastest first."""
+    """Names of the engines that an `engine` argument takes besides `"auto"`, fastest first."""
     return list(_ENGINES)
 
 
 def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool = False) -> str:
-    """The engine that a name stands for: `"auto"` is the fastest that can do what is asked.
+    """The engine that a name stands for: `"auto"` is the fastest engine that supports the config.
 
-    Where there is nothing to search for, with `transform="mdct"`, it is `"mdct"`.
+    With `transform="mdct"` no phase retrieval is needed, and the result is `"mdct"`.
 
     Args:
         engine: String, `"auto"` or one of `engines()`.
         config: `SonificationConfig`.
-        given_phase: Boolean, whether an initial phase is given. Defaults to `False`.
+        given_phase: Boolean, whether the caller gives the initial phase. Defaults to `False`.
 
     Raises:
-        ValueError: There is no such engine, or it cannot do what is asked.
+        ValueError: There is no such engine, or it does not support the config.
+
+    Example:
+        >>> import sonikeras
+        >>> from sonikeras.signal.engines import resolve_engine
+        >>> resolve_engine("auto", sonikeras.SonificationConfig.preset("study"))
+        'numba'
     """
     exact = config.transform == "mdct"
     check_choice("engine", engine, ["auto", *_ENGINES, *(["mdct"] if exact else [])])
     if exact and given_phase:
         raise ValueError(
-            "`initial_phase` must be None with transform='mdct', where nothing is searched for. Received one"
+            "`initial_phase` must be None with transform='mdct', which has no phase to retrieve. Received: an array"
         )
     if exact:
         return "mdct"
-    lacks = {name: lack(config, given_phase) for name, lack in _ENGINES.items()}
-    able = [name for name in _ENGINES if not lacks[name]]
-    if engine == "auto" and able:
-        return able[0]
-    if engine not in able:
-        reasons = ", ".join(f"{name!r} {reason}" for name, reason in lacks.items() if reason)
-        raise ValueError(
-            f"`engine` must be able to do what the config asks; {reasons}. "
-            f"Allowed values: {['auto', *able] if able else []}. Received: engine={engine!r}"
-        )
-    return engine
+    # One at a time: the check of the TensorFlow engine imports Keras.
+    for name in [*_ENGINES] if engine == "auto" else [engine]:
+        if not _ENGINES[name](config, given_phase):
+            return name
+    reasons = {name: limitation(config, given_phase) for name, limitation in _ENGINES.items()}
+    able = [name for name, reason in reasons.items() if not reason]
+    explained = ", ".join(f"{name!r} {reason}" for name, reason in reasons.items() if reason)
+    raise ValueError(
+        f"`engine` must support the config: {explained}. "
+        f"Allowed values: {['auto', *able] if able else []}. Received: engine={engine!r}"
+    )
 
 
 def magnitudes_to_audio(
@@ -62,12 +68,12 @@ def magnitudes_to_audio(
     engine: str = "auto",
     initial_phase: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Audio whose spectrogram has the given magnitudes, as nearly as phases can be found for them.
+    """Audio whose spectrogram has the given magnitudes, as nearly as phase retrieval achieves.
 
     Args:
         magnitudes: float array `[bins, frames]`, lowest frequency first.
         config: `SonificationConfig`.
-        rng: Source of the random initial phase, for configs that have one. All engines draw the same from it.
+        rng: Generator of the random initial phase, for configs that have one. All engines draw the same phase from it.
         engine: String, `"auto"` or one of `engines()`. Defaults to `"auto"`.
         initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
@@ -76,7 +82,7 @@ def magnitudes_to_audio(
 
     Raises:
         ValueError: The shape does not fit the config, a value is not finite, a magnitude is negative, or the engine
-            cannot do what the config asks.
+            does not support the config.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -91,29 +97,28 @@ def magnitudes_to_audio(
     name = resolve_engine(engine, config, given_phase=initial_phase is not None)
     if name == "mdct":
         return _mdct(magnitudes)
-    # Single precision squares magnitudes, so they are brought near 1: by a power of two, which is exact.
-    scale = np.float32(2.0 ** np.floor(np.log2(magnitudes.max()))) if magnitudes.any() else np.float32(1)
-    if name != "librosa":
-        magnitudes = magnitudes / scale
+    random = initial_phase is None and config.initial_phase == "random"
+    if random and rng is None:
+        raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
+    if name == "librosa":
+        return _librosa(magnitudes, config, rng)
+    scale = exact_scale(magnitudes)
+    magnitudes = magnitudes / scale
     if initial_phase is not None:
         phase = _checked("initial_phase", initial_phase, config)
-    elif config.initial_phase == "structured":
-        phase = structured_phase(magnitudes.T, fft_length=config.fft_length).T
-    elif rng is None:
-        raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
-    elif name == "librosa":
-        return _librosa(magnitudes, config, rng)
-    else:
+    elif rng is not None and random:
         phase = (2 * np.pi * rng.random(magnitudes.shape)).astype(np.float32)  # as librosa draws it
-    return scale * {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
+    else:
+        phase = structured_phase(magnitudes.T, fft_length=config.fft_length).T
+    return scale.item() * {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
 
 
 def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
-    """Compiled for the processor at hand, single precision. It runs without Python's lock, one sound a thread."""
+    """Single precision, compiled for the local processor. It releases Python's lock, so threads run in parallel."""
     from sonikeras.signal import _kernels as kernels
 
     settings = griffin_lim_settings(config)
-    del settings["rho"]  # of ADMM, which is not compiled
+    del settings["rho"]  # a setting of ADMM, which is not compiled
     return kernels.griffin_lim(magnitudes, initial_phase, **settings)
 
 
@@ -130,7 +135,7 @@ def _xla(settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
     return tf.function(functools.partial(griffin_lim, **dict(settings)), jit_compile=True)
 
 
-def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.Generator) -> np.ndarray:
+def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.Generator | None) -> np.ndarray:
     """`librosa.griffinlim`."""
     import librosa
 
@@ -150,30 +155,29 @@ def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.
 
 
 def _mdct(magnitudes: np.ndarray) -> np.ndarray:
-    """The sound whose MDCT has these magnitudes. Its samples are whole steps of 16 bits, so that a file holds it."""
+    """The audio whose MDCT has these magnitudes, rounded to 16 bits so that a file stores it exactly."""
+    audio = mdct.magnitudes_to_audio(np.ascontiguousarray(magnitudes.T))
     steps = np.float32(2**15)
-    factors = mdct.low_crest_signs(len(magnitudes)) * mdct.amplitude(len(magnitudes)) * steps
-    audio = mdct.inverse_mdct(np.multiply(magnitudes.T, factors, order="C"))
-    return np.rint(audio, out=audio) / steps
+    return np.rint(audio * steps) / steps
 
 
 def griffin_lim_settings(config: SonificationConfig) -> dict[str, Any]:
-    """What `sonikeras.signal.phase_retrieval.griffin_lim` is told of a config."""
+    """The arguments that `sonikeras.signal.phase_retrieval.griffin_lim` takes from a config."""
     names = ("frame_length", "frame_step", "fft_length", "window", "algorithm", "iterations", "momentum", "rho")
     return {name: getattr(config, name) for name in names}
 
 
-def _numba_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+def _numba_limitation(config: SonificationConfig, given_phase: bool) -> str | None:
     if config.algorithm == "admm":
         return "has no algorithm 'admm'"
     if config.fft_length & (config.fft_length - 1):
         return "needs a power of two as `fft_length`"
     if config.fft_length // config.frame_step > max(64, config.frames) // 2:
-        return "needs more frames for steps that are so short"  # most of its lanes would be empty
+        return "needs more frames for such short steps"  # most of its lanes would be empty
     return None
 
 
-def _tensorflow_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+def _tensorflow_limitation(config: SonificationConfig, given_phase: bool) -> str | None:
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -181,7 +185,7 @@ def _tensorflow_lacks(config: SonificationConfig, given_phase: bool) -> str | No
     return None
 
 
-def _librosa_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
+def _librosa_limitation(config: SonificationConfig, given_phase: bool) -> str | None:
     if config.algorithm not in ("griffin_lim", "fast_griffin_lim"):
         return f"has no algorithm {config.algorithm!r}"
     if given_phase or config.initial_phase != "random":
@@ -189,11 +193,11 @@ def _librosa_lacks(config: SonificationConfig, given_phase: bool) -> str | None:
     return None
 
 
-# The fastest first, with what of a request each cannot do, as the predicate of a sentence.
+# Fastest first. Each function returns why the engine does not support a request, as the predicate of a sentence.
 _ENGINES: dict[str, Callable[[SonificationConfig, bool], str | None]] = {
-    "numba": _numba_lacks,
-    "tensorflow": _tensorflow_lacks,
-    "librosa": _librosa_lacks,
+    "numba": _numba_limitation,
+    "tensorflow": _tensorflow_limitation,
+    "librosa": _librosa_limitation,
 }
 
 

@@ -1,4 +1,4 @@
-"""Image to magnitudes, and back: rows are frequencies, columns are moments, brightness is strength."""
+"""Image to magnitudes and back: rows are frequencies, columns are time frames, brightness is magnitude."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
-from sonikeras.signal._backend import check_real, constant, ops
+from sonikeras.signal._backend import check_real, constant, operations
 from sonikeras.sources.images import to_gray
 
-# librosa's smallest amplitude, below which it knows no level.
+# librosa's `amin`, the smallest amplitude that is told apart in decibels.
 _AMIN = 1e-5
 
 
 def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig = "study") -> np.ndarray:
-    """The magnitudes of the spectrogram that an image is read as.
+    """Reads an image as the magnitudes of a spectrogram.
 
-    With `reference="max"` these are the pixels over the brightest pixel, floored at `-top_db`: what
-    `librosa.db_to_amplitude(librosa.amplitude_to_db(x, ref=np.max))` gives, at a fifteenth of its cost. Mind that an
-    all-black image therefore is as loud as an all-white one. With `reference="absolute"` white is 1, and black
-    the floor of `-top_db`, which 16 bits do not hold.
+    With `reference="max"` the pixels are divided by the brightest pixel and floored at `-top_db`. The result is that of
+    `librosa.db_to_amplitude(librosa.amplitude_to_db(x, ref=np.max))`, at a fifteenth of its cost. An all-black image is
+    therefore as loud as an all-white one. With `reference="absolute"` white is 1 and black is the floor, which is below
+    the resolution of 16 bits at the default `top_db`.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
@@ -48,27 +48,27 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
         pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
     resized = cv2.resize(pixels, (config.frames, config.bins), interpolation=cv2.INTER_LINEAR)
     pixels = np.flipud(resized).astype(np.float32)
-    return _floored(pixels, reference=config.reference, top_db=config.top_db, xp=np)
+    return _floored(pixels, reference=config.reference, top_db=config.top_db)
 
 
 def pixels_to_magnitudes(
     pixels: Any, *, frames: int, bins: int, interpolation: str, reference: str, top_db: float
 ) -> Any:
-    """`image_to_magnitudes` of tensors: with a gradient, whole batches, in a graph, on any backend of Keras.
+    """`image_to_magnitudes` for batches and tensors: with a gradient, in a graph, on any Keras backend.
 
     It resizes as OpenCV resizes float images. `image_to_magnitudes` rounds gray values and resized pixels to 8 bits, as
-    OpenCV does with 8-bit images. But for these roundings, one or two levels of 255, the two are equal.
+    OpenCV does with 8-bit images. The two differ only by this rounding: one or two steps of 255.
 
     Args:
-        pixels: float32 tensor `[..., height, width]` in 0..255, grayscale; height and width static.
-        frames: Integer, columns to resize to: time steps.
+        pixels: float32 array or tensor `[..., height, width]` in 0..255, grayscale. Height and width are static.
+        frames: Integer, columns to resize to: time frames.
         bins: Integer, rows to resize to: frequency bins.
         interpolation: `"bilinear"` or `"area"`, as `SonificationConfig.image_interpolation`.
-        reference: `"max"` (relative to each image's brightest pixel) or `"absolute"`.
-        top_db: Float, range of magnitudes in dB; what is lower is raised to it.
+        reference: `"max"` (relative to the brightest pixel of each image) or `"absolute"`.
+        top_db: Float, range of magnitudes in dB. Lower values are raised to its lower end.
 
     Returns:
-        float32 tensor `[..., frames, bins]` in `10^(-top_db/20)..1`, lowest frequency first.
+        float32 array or tensor `[..., frames, bins]` in `10^(-top_db/20)..1`, lowest frequency first.
 
     Example:
         >>> import numpy as np
@@ -77,22 +77,23 @@ def pixels_to_magnitudes(
         >>> pixels_to_magnitudes(
         ...     pixels, frames=128, bins=513, interpolation="bilinear", reference="max", top_db=80
         ... ).shape
-        TensorShape([2, 128, 513])
+        (2, 128, 513)
     """
     check_real("`pixels`", pixels)
+    ops = operations(pixels)
     height, width = pixels.shape[-2:]
     rows = _resizing(height, bins, interpolation)[::-1]
     columns = _resizing(width, frames, interpolation)
     resized = ops.matmul(constant(columns, pixels), ops.swapaxes(pixels, -1, -2))
     resized = ops.matmul(resized, constant(rows.T, pixels))
-    return _floored(resized, reference=reference, top_db=top_db, xp=ops)
+    return _floored(resized, reference=reference, top_db=top_db)
 
 
 def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The image that magnitudes show, where 1 is white: the inverse of `image_to_magnitudes`, of its resizing too.
+    """The image that magnitudes represent, where 1 is white: the inverse of `image_to_magnitudes`.
 
-    A side that was enlarged to at least twice its length is the one whose enlargement fits best, by least squares: what
-    is not lost in the sound comes back, and noise is averaged. Other sides are interpolated.
+    It also inverts the resizing. A side that was enlarged to at least twice its length is restored by least squares,
+    which averages noise. Other sides are interpolated.
 
     Args:
         magnitudes: float array `[bins, frames]`, lowest frequency first.
@@ -116,17 +117,18 @@ def _restoring(cells: int, size: int) -> np.ndarray:
     return np.linalg.pinv(_resizing(size, cells, "bilinear"))
 
 
-def _floored(pixels: Any, *, reference: str, top_db: float, xp: Any) -> Any:
-    """Magnitudes of pixels in 0..255 that fit the spectrogram. `xp` is NumPy, or `keras.ops` for tensors."""
-    magnitudes = xp.maximum(pixels / 255 + 1e-7, _AMIN)
+def _floored(pixels: Any, *, reference: str, top_db: float) -> Any:
+    """The magnitudes of pixels in 0..255 that have the size of the spectrogram."""
+    ops = operations(pixels)
+    magnitudes = ops.maximum(pixels / 255 + 1e-7, _AMIN)
     if reference == "max":
-        magnitudes = magnitudes / xp.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0)
-    return xp.maximum(magnitudes, 10 ** (-top_db / 20))
+        magnitudes = magnitudes / ops.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0)
+    return ops.maximum(magnitudes, 10 ** (-top_db / 20))
 
 
 @functools.lru_cache(maxsize=8)
 def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
-    """The matrix `[new, old]` of OpenCV's resize along one axis: what it makes of the unit vectors."""
+    """The matrix `[new, old]` of OpenCV's resize along one axis, obtained by resizing the unit vectors."""
     import cv2
 
     averages = interpolation == "area" and new < old

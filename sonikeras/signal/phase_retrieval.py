@@ -1,13 +1,15 @@
-"""Magnitudes to audio: algorithms that look for a sound whose short-time Fourier transform has given magnitudes.
+"""Phase retrieval: algorithms that find audio whose short-time Fourier transform has given magnitudes.
 
-Write `G(x) = istft(S * Y / |Y|)` with `Y = stft(x)`: the transform of the sound `x` gets the target magnitudes `S`, and
-is inverted by least squares. Each algorithm is a rule for which sound `G` is applied to next. All work on `keras.ops`,
-on any backend, in `tf.data`, in a graph and under XLA; `sonikeras.signal._kernels` has them compiled for the CPU.
+Write `G(x) = istft(S * Y / |Y|)` with `Y = stft(x)`: the transform of the audio `x` gets the target magnitudes `S` and
+is inverted by least squares. Each algorithm is a rule for the audio that `G` is applied to next. All algorithms work on
+arrays and on tensors of any Keras backend, in `tf.data`, in a graph and under XLA. `sonikeras.signal._kernels` has them
+compiled for the CPU.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,19 +17,20 @@ import numpy as np
 
 from sonikeras.config import ALGORITHMS
 from sonikeras.config._checks import check_choice, check_frame, check_integer, check_number, check_overlap
-from sonikeras.signal._backend import check_real, constant, is_litert_export, ops
+from sonikeras.signal._backend import check_real, constant, is_litert_export, operations
 from sonikeras.signal._fourier import irfft, rfft
 from sonikeras.signal.mdct import check_even
 from sonikeras.signal.spectrograms import periodic_window, stft
 
-# Below this a squared magnitude has no phase.
+# A squared magnitude below this has no phase.
 TINY = 1e-20
 
 
-# Magnitudes are raised to this where their logarithm is taken: what is 60 dB softer needs no phase.
+# Magnitudes are raised to this before their logarithm is taken: bins that are 60 dB softer need no phase.
 _FLOOR = 1e-3
 
 
+# Frames after which a random phase repeats.
 _PERIOD = 256
 
 
@@ -44,28 +47,28 @@ def griffin_lim(
     momentum: float = 0.99,
     rho: float = 0.2,
 ) -> Any:
-    """Audio whose short-time Fourier transform has the given magnitudes, as nearly as an algorithm finds it.
+    """Audio whose short-time Fourier transform has the given magnitudes, as nearly as the algorithm achieves.
 
-    From the same initial phase `"fast_griffin_lim"` is `librosa.griffinlim`.
+    From the same initial phase, `"fast_griffin_lim"` gives the result of `librosa.griffinlim`.
 
     Args:
-        magnitudes: float tensor `[..., frames, bins]`, not negative.
-        initial_phase: float tensor `[..., frames, bins]` in radians.
+        magnitudes: float array or tensor `[..., frames, bins]`, not negative.
+        initial_phase: float array or tensor `[..., frames, bins]` in radians.
         frame_length: Integer, length of the window in samples.
         frame_step: Integer, samples from one frame to the next.
         fft_length: Integer of at least `frame_length`, size of the transform; `bins = fft_length // 2 + 1`.
         window: String, name of a window that `scipy.signal.get_window` knows. Defaults to `"hann"`.
         algorithm: `"griffin_lim"`, `"fast_griffin_lim"`, `"accelerated_griffin_lim"`, `"admm"` or `"lbfgs"`.
             Defaults to `"fast_griffin_lim"`.
-        iterations: Integer of at least 1, each of one transform and its inverse. Defaults to 32.
-        momentum: Float in 0..1, of fast Griffin-Lim. Defaults to 0.99.
-        rho: Positive float, of ADMM. Defaults to 0.2.
+        iterations: Integer of at least 1, each one transform and its inverse. Defaults to 32.
+        momentum: Float in 0..1, for fast Griffin-Lim. Defaults to 0.99.
+        rho: Positive float, for ADMM. Defaults to 0.2.
 
     Returns:
-        float32 tensor `[..., samples]`: `(frames - 1) * frame_step`, and one more if `fft_length` is odd.
+        float32 array or tensor `[..., samples]`: `(frames - 1) * frame_step` samples, one more if `fft_length` is odd.
 
     Raises:
-        ValueError: An argument breaks its rule, the windows do not overlap, or a tensor is not of that shape or not
+        ValueError: An argument breaks its rule, the windows do not overlap, or an input is not of that shape or not
             real.
 
     References:
@@ -81,7 +84,7 @@ def griffin_lim(
         >>> from sonikeras.signal.phase_retrieval import griffin_lim
         >>> magnitudes = np.ones((2, 10, 129), "float32")
         >>> griffin_lim(magnitudes, 0 * magnitudes, frame_length=256, frame_step=128, fft_length=256).shape
-        TensorShape([2, 1152])
+        (2, 1152)
     """
     frame: dict[str, Any] = {
         "frame_length": frame_length,
@@ -95,11 +98,9 @@ def griffin_lim(
         _check_bins(name, x, fft_length)
     if magnitudes.shape[-2] is not None and magnitudes.shape[-2] < 2:
         raise ValueError(f"`magnitudes` must have at least 2 frames. Received: shape={tuple(magnitudes.shape)}")
-    initial_phase = ops.cast(initial_phase, "float32")
-    # Squares must stay within single precision, so magnitudes are brought near 1: by a power of two, which is exact.
-    magnitudes = ops.cast(magnitudes, "float32")
-    loudest = ops.stop_gradient(ops.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0))
-    scale = ops.where(loudest > 0, ops.power(2.0, ops.floor(ops.log2(loudest))), 1.0)
+    ops = operations(magnitudes, initial_phase)
+    initial_phase, magnitudes = ops.cast(initial_phase, "float32"), ops.cast(magnitudes, "float32")
+    scale = exact_scale(magnitudes)
     magnitudes = magnitudes / scale
 
     def forward(audio: Any) -> tuple[Any, Any]:
@@ -126,6 +127,17 @@ def griffin_lim(
     return audio * scale[..., 0]
 
 
+def exact_scale(magnitudes: Any) -> Any:
+    """The power of two, `[..., 1, 1]`, that brings the largest magnitude of each example to 1..2, without rounding.
+
+    Squares of scaled magnitudes stay within single precision. A silent example has a scale of 1.
+    """
+    ops = operations(magnitudes)
+    loudest = ops.stop_gradient(ops.max(magnitudes, axis=(-2, -1), keepdims=True, initial=0.0))
+    audible = ops.where(loudest > 0, loudest, 1.0)
+    return ops.power(2.0, ops.floor(ops.log2(audible)))
+
+
 def check_inversion(*, frame_length: int, frame_step: int, fft_length: int, window: str) -> None:
     """Raises a `ValueError` unless a transform with these frames can be inverted."""
     check_frame(frame_length, frame_step, fft_length)
@@ -133,7 +145,7 @@ def check_inversion(*, frame_length: int, frame_step: int, fft_length: int, wind
 
 
 def check_algorithm(algorithm: str, *, iterations: int, momentum: float, rho: float) -> None:
-    """Raises a `ValueError` that gives the rule, unless there is such an algorithm and its settings are allowed."""
+    """Raises a `ValueError` unless there is such an algorithm and its settings are allowed."""
     check_choice("algorithm", algorithm, ALGORITHMS)
     check_integer("iterations", iterations, minimum=1)
     check_number("momentum", momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
@@ -151,9 +163,9 @@ def _check_bins(name: str, x: Any, fft_length: int) -> None:
 
 
 def acceleration(algorithm: str, momentum: float) -> tuple[float, float, float]:
-    """The three parameters `(alpha, beta, gamma)` that each of the Griffin-Lim family is."""
-    # Of the third they were found by search: the lowest spectral convergence after 14 iterations on drawings, photos
-    # and pictures of spectrograms, among those that still improve after 100.
+    """The parameters `(alpha, beta, gamma)` of an algorithm of the Griffin-Lim family."""
+    # A search found those of the accelerated one: the lowest spectral convergence after 14 iterations on drawings,
+    # photos and pictures of spectrograms, among the parameters that still improve after 100 iterations.
     family = {
         "griffin_lim": (0, 0, 1),
         "fast_griffin_lim": (momentum, 0, 1),
@@ -167,9 +179,9 @@ def _accelerated(
 ) -> Any:
     """x <- t + alpha (t - last t), d <- t + beta (t - last t), then t <- (1 - gamma) d + gamma G(x).
 
-    The algorithm of Nenov et al. With alpha the momentum, beta 0 and gamma 1 it is that of Perraudin et al. They write
-    it on the transforms, which is the same. Without momentum it is that of Griffin and Lim. The first step and the last
-    are plain, so that the result is a projection.
+    This is the algorithm of Nenov et al. With alpha as the momentum, beta = 0 and gamma = 1 it is that of Perraudin et
+    al., and without momentum that of Griffin and Lim. They apply it to transforms, which is equivalent. The first and
+    the last step are plain projections, so the result is one too.
     """
     if iterations == 1:
         return project(audio)
@@ -183,12 +195,13 @@ def _accelerated(
 
 
 def _lbfgs(audio: Any, project: Callable[[Any], Any], weight: Any, iterations: int) -> Any:
-    """L-BFGS that remembers one step, without a line search, for `f(x) = sum (|stft x| - S)^2 / 2`.
+    """L-BFGS with a memory of one step and without a line search, for `f(x) = sum (|stft x| - S)^2 / 2`.
 
-    In the metric of the windows' sum of squares the gradient of f is `x - G(x)`. The step is the two-loop recursion
-    of Nocedal written out for one pair `s, y` of changes of x and of the gradient. The first step and the last are of
-    Griffin-Lim, so the result is a projection, as it is there.
+    In the metric of the windows' sum of squares, the gradient of f is `x - G(x)`. The step is Nocedal's two-loop
+    recursion, written out for one pair `s, y` of changes of x and of the gradient. The first and the last step are
+    those of Griffin-Lim, so the result is a projection.
     """
+    ops = operations(audio)
 
     def dot(a: Any, b: Any) -> Any:
         return ops.sum(weight * a * b, axis=-1, keepdims=True)
@@ -197,7 +210,7 @@ def _lbfgs(audio: Any, project: Callable[[Any], Any], weight: Any, iterations: i
         gradient = x - project(x)
         y = gradient - last
         sy, yy, sg, yg = dot(s, y), dot(y, y), dot(s, gradient), dot(y, gradient)
-        curved = sy > 5e-5 * yy  # otherwise there is no scale: a plain gradient step
+        curved = sy > 5e-5 * yy  # otherwise the step has no scale: a plain gradient step
         inverse_sy = 1 / ops.where(curved, sy, 1.0)
         gamma = ops.clip(sy / ops.where(yy > 0, yy, 1.0), 0.3, 5.0)
         alpha = inverse_sy * sg
@@ -219,10 +232,10 @@ def _admm(
     iterations: int,
     rho: float,
 ) -> Any:
-    """The alternating direction method of multipliers, with X, Z, U as Masuyama et al. name them.
+    """The alternating direction method of multipliers, in the notation X, Z, U of Masuyama et al.
 
-    X <- Z - U with the target magnitudes; Z <- X + U, pulled to its projection P by rho; U <- X + U - Z. It works on
-    transforms, since X + U is none of a sound.
+    X <- Z - U with the target magnitudes; Z <- (P + rho (X + U)) / (1 + rho), where P is the projection of X + U;
+    U <- X + U - Z. It works on transforms, because X + U is not the transform of any audio.
     """
 
     def step(zr: Any, zi: Any, ur: Any, ui: Any) -> tuple[Any, Any, Any, Any]:
@@ -232,22 +245,23 @@ def _admm(
         zr, zi = (pr + rho * ur) / (1 + rho), (pi + rho * ui) / (1 + rho)
         return zr, zi, ur - zr, ui - zi
 
-    none = ops.zeros_like(start[0])
-    zr, zi, ur, ui = _repeat(iterations, step, (*start, none, none))
+    zeros = operations(start[0]).zeros_like(start[0])
+    zr, zi, ur, ui = _repeat(iterations, step, (*start, zeros, zeros))
     return inverse(*impose(zr - ur, zi - ui))
 
 
 def random_phase(frames: Any, bins: int, *, seed: int) -> Any:
-    """A random phase that is the same on all backends, in compiled code, and for any number of frames.
+    """A random phase that is the same on all backends, in compiled code and for any number of frames.
 
     Args:
-        frames: Integer, or scalar integer tensor where it is dynamic.
+        frames: Integer, or a scalar integer tensor if it is dynamic.
         bins: Integer.
         seed: Integer of at least 0.
 
     Returns:
-        float32 tensor `[frames, bins]` in radians. It repeats after 256 frames.
+        float32 array `[frames, bins]` in radians, or a tensor if `frames` is one. It repeats after 256 frames.
     """
+    ops = operations(frames)
     phases = _phases(bins, seed)
     rows = ops.arange(frames, dtype="int32") % _PERIOD
     return ops.take(constant(phases, rows), rows, axis=0)
@@ -259,18 +273,18 @@ def _phases(bins: int, seed: int) -> np.ndarray:
 
 
 def structured_phase(magnitudes: Any, *, fft_length: int) -> Any:
-    """A phase that neighboring frames agree about: a pulse in the middle of each frame.
+    """A phase that is consistent between neighboring frames: that of a pulse in the middle of each frame.
 
-    Its transform is real, with the sign (-1)^k since the middle is `fft_length / 2` samples from the beginning. The
-    first frame has nothing before its middle and the last nothing after it, so these have the minimum phase that goes
-    with their magnitudes, forwards and backwards: the imaginary part of the transform of the folded cepstrum.
+    The transform of such a frame is real, with the sign (-1)^k because its middle is `fft_length / 2` samples from its
+    beginning. The first frame has no audio before its middle and the last none after it. These two get the minimum
+    phase for their magnitudes, forwards and backwards: the imaginary part of the transform of the folded cepstrum.
 
     Args:
         magnitudes: float32 array or tensor `[..., frames, bins]`, of at least two frames.
         fft_length: Integer, even.
 
     Returns:
-        float32 array or tensor, as `magnitudes` is one, `[..., frames, bins]` in radians.
+        float32 array or tensor, like `magnitudes`, `[..., frames, bins]` in radians.
 
     Raises:
         ValueError: `fft_length` is not even, or `magnitudes` is not of that shape.
@@ -281,22 +295,20 @@ def structured_phase(magnitudes: Any, *, fft_length: int) -> Any:
     check_even("fft_length", fft_length)
     _check_bins("magnitudes", magnitudes, fft_length)
     k = np.arange(fft_length // 2 + 1, dtype=np.float32)
-    xp = np if isinstance(magnitudes, np.ndarray) else ops
-    minimum = _minimum_phase(xp.stack([magnitudes[..., 0, :], magnitudes[..., -1, :]], axis=-2), fft_length)
-    delay, signs = xp.array(2 * np.pi / fft_length * k, "float32"), xp.array(np.pi * (k % 2), "float32")
+    ops = operations(magnitudes)
+    minimum = _minimum_phase(ops.stack([magnitudes[..., 0, :], magnitudes[..., -1, :]], axis=-2), fft_length)
+    delay, signs = ops.array(2 * np.pi / fft_length * k, "float32"), ops.array(np.pi * (k % 2), "float32")
     first, last = minimum[..., :1, :], delay - minimum[..., 1:, :]
-    between = xp.zeros_like(magnitudes[..., 2:, :])
-    return xp.concatenate([first, between, last], axis=-2) + signs
+    between = ops.zeros_like(magnitudes[..., 2:, :])
+    return ops.concatenate([first, between, last], axis=-2) + signs
 
 
 def _minimum_phase(magnitudes: Any, fft_length: int) -> Any:
-    """The phase, `[..., bins]`, of the sound with these magnitudes that has its energy as early as possible."""
+    """The phase, `[..., bins]`, with which a signal of these magnitudes has its energy as early as possible."""
+    ops = operations(magnitudes)
     fold = np.zeros(fft_length, np.float32)
     fold[0] = fold[fft_length // 2] = 1
     fold[1 : fft_length // 2] = 2
-    if isinstance(magnitudes, np.ndarray):
-        cepstrum = np.fft.irfft(np.log(np.maximum(magnitudes, _FLOOR)), fft_length)
-        return np.fft.rfft(fold * cepstrum).imag.astype(np.float32)
     logs = ops.log(ops.maximum(magnitudes, _FLOOR))
     cepstrum = irfft(logs, ops.zeros_like(logs), fft_length)
     return rfft(constant(fold, cepstrum) * cepstrum)[1]
@@ -305,17 +317,17 @@ def _minimum_phase(magnitudes: Any, fft_length: int) -> Any:
 def istft(
     real: Any, imaginary: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str = "hann"
 ) -> Any:
-    """The inverse of `sonikeras.signal.spectrograms.stft`: the sound whose transform is nearest to a given one.
+    """The inverse of `sonikeras.signal.spectrograms.stft`: the audio whose transform is nearest to a given one.
 
-    Equation 6 of Griffin and Lim (1984): frames are windowed again, added where they overlap, and divided by the
-    windows' sum of squares, at the ends too.
+    This is equation 6 of Griffin and Lim (1984): frames are windowed again, added where they overlap, and divided by
+    the windows' sum of squares, at both ends too.
 
     Args:
-        real, imaginary: float tensors `[..., frames, bins]`.
-        frame_length, frame_step, fft_length, window: As of `stft`.
+        real, imaginary: float arrays or tensors `[..., frames, bins]`.
+        frame_length, frame_step, fft_length, window: As in `stft`.
 
     Returns:
-        float32 tensor `[..., samples]`: `(frames - 1) * frame_step`, and one more if `fft_length` is odd.
+        float32 array or tensor `[..., samples]`: `(frames - 1) * frame_step` samples, one more if `fft_length` is odd.
 
     Raises:
         ValueError: An argument breaks its rule, the windows do not overlap, or a part is not of that shape or not real.
@@ -323,6 +335,7 @@ def istft(
     check_inversion(frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window)
     for name, x in (("real", real), ("imaginary", imaginary)):
         _check_bins(name, x, fft_length)
+    ops = operations(real)
     frames = irfft(ops.cast(real, "float32"), ops.cast(imaginary, "float32"), fft_length)
     frames = frames * constant(padded_window(window, frame_length, fft_length), frames)
     squares = overlapped_squares(
@@ -336,9 +349,10 @@ def istft(
 
 
 def overlapped_squares(frames: Any, *, frame_length: int, frame_step: int, fft_length: int, window: str) -> Any:
-    """The sum of the squares of the windows over each sample, `[samples]`: an array, or of dynamic frames a tensor."""
+    """The sum of the squared windows at each sample, `[samples]`: an array, or a tensor if `frames` is dynamic."""
     if isinstance(frames, int):
         return _overlapped_squares(frames, frame_length, frame_step, fft_length, window)
+    ops = operations(frames)
     squares = ops.convert_to_tensor(np.square(padded_window(window, frame_length, fft_length)), "float32")
     return _overlap_add(ops.ones((frames, 1), "float32") * squares, frame_step)
 
@@ -355,23 +369,24 @@ def _overlapped_squares(frames: int, frame_length: int, frame_step: int, fft_len
 
 @functools.cache
 def padded_window(name: str, frame_length: int, fft_length: int) -> np.ndarray:
-    """A periodic window, float32 `[fft_length]`, with zeros around it."""
+    """A periodic window between zeros: float32 `[fft_length]`."""
     before = (fft_length - frame_length) // 2
     return np.pad(periodic_window(name, frame_length), (before, fft_length - frame_length - before))
 
 
 def _overlap_add(frames: Any, frame_step: int) -> Any:
-    """Adds centered frames `[..., frames, length]` where they overlap: `[..., samples]`, nothing from beyond the ends.
+    """Adds centered frames `[..., frames, length]` where they overlap: `[..., samples]`, cut at both ends.
 
-    Each frame is cut into blocks of one step, so that sample 0, the middle of frame 0, begins a block. Then block i of
-    the result is the sum of block r of frame `i + middle - r`, over all r.
+    Each frame is cut into blocks of one step, so that sample 0, the middle of frame 0, begins a block. Block i of the
+    result is then the sum over all r of block r of frame `i + middle - r`.
     """
+    ops = operations(frames)
     length = frames.shape[-1]
     middle = -(-(length // 2) // frame_step)
     before = middle * frame_step - length // 2
     blocks = -(-(before + length) // frame_step)
     *batch, count, _ = ops.shape(frames)
-    steps = count - 1 + length % 2  # of the result; of the last only one sample where the length is odd
+    steps = count - 1 + length % 2  # steps of the result; if the length is odd, the last has one sample
     ends = max(0, blocks - 1 - middle), max(0, middle - 1 + length % 2)
     frames = _pad(_pad(frames, -1, before, blocks * frame_step - before - length), -2, *ends)
     total: Any = 0.0
@@ -383,24 +398,23 @@ def _overlap_add(frames: Any, frame_step: int) -> Any:
 
 
 def _pad(x: Any, axis: int, before: int, after: int) -> Any:
-    """Zeros before and after, along an axis."""
+    """Adds zeros before and after, along an axis."""
     if before == after == 0:
         return x
     widths = [(0, 0)] * len(x.shape)
     widths[axis] = (before, after)
-    return ops.pad(x, widths)
+    return operations(x).pad(x, widths)
 
 
 def _repeat(times: int, step: Callable[..., Any], state: tuple[Any, ...]) -> tuple[Any, ...]:
-    """`state = step(*state)`, some times, as one loop of the backend that gradients go through."""
-    if times == 0:  # of no round XLA has no gradient
+    """Repeats `state = step(*state)`, in one differentiable loop of the backend."""
+    if times == 0:  # XLA has no gradient of an empty loop
         return state
-    if is_litert_export():  # whose loops mix up states where one becomes another: written out
+    if is_litert_export():  # its loops mix up states where one becomes another, so they are written out
         for _ in range(times):
             state = step(*state)
         return state
-    import keras
-
-    if keras.backend.backend() == "jax":  # whose while loops have no gradient
+    ops = operations(*state)
+    if "jax" in sys.modules and isinstance(state[0], sys.modules["jax"].Array):  # its while loops have no gradient
         return ops.fori_loop(0, times, lambda _, state: step(*state), state)
     return ops.while_loop(lambda *_: True, step, state, maximum_iterations=times)

@@ -1,8 +1,8 @@
-"""Spectrogram to picture: levels as colors, drawn at any size, and levels read back from the colors.
+"""Spectrogram to picture: decibels drawn as colors at any size, and decibels read back from the colors.
 
-A picture is `rows @ colors @ columns.T` for each color channel. The two matrices say which cells of the spectrogram
-each pixel shows, so drawing as matplotlib does, resizing as Pillow does and cropping all are one product. Only where a
-resize overshoots must its first half be rounded and clipped before the second, as Pillow's is.
+A picture is `rows @ colors @ columns.T` for each color channel. The two matrices give the bins and frames that each
+pixel shows. Drawing like matplotlib, resizing like Pillow and cropping are therefore one product. Only a resize that
+overshoots takes two steps: Pillow rounds and clips the result of the first axis before it resizes the second.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sonikeras.config._checks import plain
 from sonikeras.signal._backend import check_real, constant, operations
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -30,23 +31,23 @@ def draw(
     stretch: bool = True,
     gradient: bool = False,
 ) -> Any:
-    """Draws spectrograms as pictures, low frequencies below.
+    """Draws spectrograms as pictures with low frequencies at the bottom.
 
     Args:
-        db: float tensor `[..., frames, bins]` of levels in dB, 0 the highest.
+        db: float array or tensor `[..., frames, bins]` in dB, at most 0.
         rows: float array `[height, bins]`, from `canvas`.
         columns: float array `[width, frames]`, from `canvas`.
         colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
-        scale: `"db"` or `"amplitude"`: what runs through the colormap. Defaults to `"db"`.
-        top_db: Float, level in dB below 0 that gets the lowest color of the scale `"db"`. Defaults to 80.
-        stretch: Boolean, whether each example's lowest and highest value get the lowest and highest color, as
-            matplotlib does. Defaults to `True`.
-        gradient: Boolean, whether a gradient reaches `db`. Shades are steps, which have none; what is given back is
-            that of straight lines between them. The picture is the same. Defaults to `False`.
+        scale: `"db"` or `"amplitude"`: the quantity that the colormap is applied to. Defaults to `"db"`.
+        top_db: Float. With the scale `"db"`, `-top_db` has the lowest color. Defaults to 80.
+        stretch: Boolean, whether the lowest and highest value of each example get the lowest and highest color, as in
+            matplotlib. Defaults to `True`.
+        gradient: Boolean, whether a gradient reaches `db`. Colors change in steps, which have no gradient. The gradient
+            is that of straight lines between them, and the picture is the same. Defaults to `False`.
 
     Returns:
-        float32 tensor `[..., height, width, 3]` in 0..255. An example with no level but 0 dB has the lowest color:
-        none of its levels is higher than another, so relative to the loudest it is silent.
+        float32 array or tensor `[..., height, width, 3]` in 0..255. An example in which all values are 0 dB is silent
+        and has the lowest color.
 
     Raises:
         ValueError: There is no such colormap, or `db` is not real.
@@ -58,9 +59,9 @@ def draw(
     high: Any
     step: Any
     if stretch:
-        lowest = ops.min(db, axis=(-2, -1), keepdims=True, initial=math.inf)  # of no examples there is no other
+        lowest = ops.min(db, axis=(-2, -1), keepdims=True, initial=math.inf)  # an empty batch has no other value
         highest = ops.max(db, axis=(-2, -1), keepdims=True, initial=-math.inf)
-        low, high = _level(lowest, scale), _level(highest, scale)
+        low, high = _quantity(lowest, scale), _quantity(highest, scale)
         step = (high - low) / 256
         step = ops.where(step > 0, step, 1.0)
     else:
@@ -68,8 +69,8 @@ def draw(
         step = (high - low) / 256
         silent = ops.all(db == 0, axis=(-2, -1), keepdims=True)
         db = ops.where(silent, -float(top_db), db)
-    shades = ops.clip((_level(db, scale) - low) / step, 0, 255)
-    # Only what pixels show is colored: of each band of columns and each band of rows its bins and frames.
+    shades = ops.clip((_quantity(db, scale) - low) / step, 0, 255)
+    # Only the bins and frames that each band of rows and columns shows are colored.
     frames, across = _bands(columns, 32)
     bins, down = _bands(rows, 16)
     cells = ops.take(shades, constant(frames, db), axis=-2)
@@ -77,9 +78,9 @@ def draw(
     table, channels = colors(colormap), np.eye(3, dtype=np.float32)
     if _is_gray(table):
         cells, channels = _floor(cells, gradient), np.ones((1, 3), np.float32)
-    else:  # along one axis, over which TensorFlow is quicker than over many
+    else:  # along one axis, which TensorFlow handles faster than several
         cells = ops.reshape(cells, (-1, 1))
-        number = cells == cells  # what is not has no place in the table, and would end the whole batch
+        number = cells == cells  # NaN has no place in the table and would spoil the whole batch
         index = ops.cast(ops.where(number, cells, 0.0)[:, 0], "int32")
         colored = ops.where(number, ops.take(constant(table, db), index, axis=0), float("nan"))
         if gradient:
@@ -91,7 +92,7 @@ def draw(
     weights = np.kron(across.transpose(0, 2, 1), channels[None])
     inputs, outputs = weights.shape[1:]
     across, down = constant(weights, db), constant(down, db)
-    if (columns < 0).any():  # a bicubic, which overshoots: Pillow resizes across first, and rounds and clips there
+    if (columns < 0).any():  # bicubic overshoots: Pillow rounds and clips after it has resized the width
         grid = ops.matmul(ops.reshape(cells, (*lead, len(frames), bins.size, inputs)), across)
         grid = _floor(ops.clip(grid, 0, 255) + 0.5, gradient)
         grid = ops.matmul(down, ops.reshape(grid, (*lead, len(frames), *bins.shape, outputs)))
@@ -113,18 +114,19 @@ def canvas(
     shorter_side: int | None = None,
     interpolation: str = "bilinear",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The matrices that draw a spectrogram on a canvas, and resize and crop the canvas.
+    """The matrices that draw a spectrogram on a canvas, and then resize and crop the canvas.
 
     Args:
-        frames: Integer, columns of the spectrogram.
-        bins: Integer, its rows.
+        frames: Integer, number of time frames of the spectrogram.
+        bins: Integer, number of its frequency bins.
         size: `(height, width)` of the canvas in pixels.
-        drawing: `"specshow"`: each pixel shows the cell at its center; the frequency axis runs from the center of the
-            lowest bin to that of the highest and the time axis over whole frames, as `librosa.display.specshow` with
-            `ylim=(0, sr / 2)` and no margins has them. `"resize"`: bilinear with antialiasing, over whole cells.
-        image_size: `(height, width)` of the picture. Defaults to the canvas.
-        shorter_side: Integer, resize the canvas' shorter side to this and cut `image_size` out of the middle.
-            Defaults to `None`: the whole canvas is squeezed into `image_size`.
+        drawing: `"specshow"` or `"resize"`. With `"specshow"` each pixel shows the bin and frame at its center. As in
+            `librosa.display.specshow` with `ylim=(0, sr / 2)` and no margins, the frequency axis runs from the center
+            of the lowest bin to that of the highest, and the time axis covers whole frames. `"resize"` is bilinear
+            with antialiasing and covers whole bins and frames.
+        image_size: `(height, width)` of the picture. Defaults to that of the canvas.
+        shorter_side: Integer. The shorter side of the canvas is resized to this, and `image_size` is cropped from the
+            center. Defaults to `None`: the whole canvas is resized to `image_size`.
         interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
 
     Returns:
@@ -133,7 +135,7 @@ def canvas(
     if drawing == "specshow":
         centers = (np.arange(size[0]) + 0.5) / size[0]
         rows = _selection(np.floor(centers * (bins - 1) + 0.5), bins)
-        # At a tie matplotlib's renderer leaves the pixel to the earlier frame.
+        # At a tie, matplotlib's renderer gives the pixel to the earlier frame.
         centers = (np.arange(size[1]) + 0.5) / size[1]
         columns = _selection(np.ceil(centers * frames) - 1, frames)
     else:
@@ -147,22 +149,22 @@ def canvas(
     return np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(columns, np.float32)
 
 
-def levels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> np.ndarray:
-    """The levels that a picture shows, read from its colors.
+def decibels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> np.ndarray:
+    """Reads the decibels that a picture shows from its colors.
 
-    Each pixel has the level of the nearest of the colormap's 256 colors: its own where the picture was kept as it was
-    drawn, and a near one where it was kept as a JPEG.
+    Each pixel gets the value of the nearest of the colormap's 256 colors. Where the picture is stored without loss,
+    this is the value that was drawn. In a JPEG file it is close to it.
 
     Args:
         picture: uint8 array `[height, width, 3]`.
-        colormap: String, name of the matplotlib colormap that it was drawn in. Defaults to `"magma"`.
-        top_db: Float, range of the levels in dB. Defaults to 80.
+        colormap: String, name of the matplotlib colormap that it was drawn with. Defaults to `"magma"`.
+        top_db: Float, range of the picture in dB. Defaults to 80.
 
     Returns:
-        float32 array `[height, width]` of dB, `-top_db` for the colormap's lowest color and 0 for its highest.
+        float32 array `[height, width]` in dB: `-top_db` for the colormap's lowest color, 0 for its highest.
 
     Raises:
-        ValueError: There is no such colormap, it has the same color for different levels, or `picture` is not such an
+        ValueError: There is no such colormap, it has the same color for different values, or `picture` is not such an
             array.
     """
     known, nearest = inverse(colormap)
@@ -177,14 +179,14 @@ def levels(picture: np.ndarray, colormap: str = "magma", top_db: float = 80) -> 
     shades = known[codes]
     unknown = np.unique(codes[shades == 0])
     if unknown.size:
-        # Threads may do this at once, as they write the same.
+        # Several threads may do this at once, because they write the same values.
         known[unknown] = 1 + nearest(np.stack([unknown >> 16, unknown >> 8 & 255, unknown & 255], axis=-1))
         shades = known[codes]
     return np.linspace(-top_db, 0, 256, dtype=np.float32)[shades - 1]
 
 
 def redraw(
-    levels: np.ndarray,
+    db: np.ndarray,
     *,
     image_size: tuple[int, int],
     shorter_side: int | None = None,
@@ -193,15 +195,15 @@ def redraw(
     scale: str = "amplitude",
     top_db: float = 80,
 ) -> np.ndarray:
-    """Draws the levels of a picture anew, resized and cropped as by `resize`.
+    """Redraws a picture from its decibels, resized and cropped as by `resize`.
 
     Args:
-        levels: float32 array `[height, width]` of dB in `-top_db..0`, from `levels`.
-        image_size: As of `resize`, like `shorter_side` and `interpolation`.
-        colormap: String, name of a matplotlib colormap. Grays are resized before they are rounded, other colors when
+        db: float32 array `[height, width]` in `-top_db..0` dB, as `decibels` returns it.
+        image_size, shorter_side, interpolation: As in `resize`.
+        colormap: String, name of a matplotlib colormap. Grays are resized before they are rounded, other colors after
             they are drawn. Defaults to `"gray"`.
-        scale: `"db"` or `"amplitude"`: what the colors are proportional to. Defaults to `"amplitude"`.
-        top_db: Float, level in dB below 0 that gets the lowest color of the scale `"db"`. Defaults to 80.
+        scale: `"db"` or `"amplitude"`: the quantity that the colormap is applied to. Defaults to `"amplitude"`.
+        top_db: Float. With the scale `"db"`, `-top_db` has the lowest color. Defaults to 80.
 
     Returns:
         uint8 array `[image_size[0], image_size[1], 3]`.
@@ -211,12 +213,15 @@ def redraw(
         "shorter_side": shorter_side,
         "interpolation": interpolation,
     }
-    shares = np.exp(levels * np.float32(math.log(10) / 20)) if scale == "amplitude" else 1 + levels / np.float32(top_db)
+    if scale == "amplitude":
+        fractions = np.exp(db * np.float32(math.log(10) / 20))
+    else:
+        fractions = 1 + db / np.float32(top_db)
     table = colors(colormap)
     if _is_gray(table):
-        shades = resize(255 * shares, **arguments)
+        shades = resize(255 * fractions, **arguments)
         return np.repeat(np.rint(np.clip(shades, 0, 255)).astype(np.uint8)[..., None], 3, axis=-1)
-    shades = np.clip(256 * shares, 0, 255).astype(np.uint8)
+    shades = np.clip(256 * fractions, 0, 255).astype(np.uint8)
     return resize(np.take(table.astype(np.uint8), shades, axis=0), **arguments)
 
 
@@ -227,13 +232,13 @@ def resize(
     shorter_side: int | None = None,
     interpolation: str = "bilinear",
 ) -> np.ndarray:
-    """Resizes and crops a picture with Pillow, as torchvision's `Resize` and `CenterCrop` do.
+    """Resizes and crops a picture with Pillow, like torchvision's `Resize` and `CenterCrop`.
 
     Args:
         picture: uint8 array `[height, width, 3]`, or float32 array `[height, width]`.
         image_size: `(height, width)` of the result.
-        shorter_side: Integer, resize the shorter side to this and cut `image_size` out of the middle. Defaults to
-            `None`: the whole picture is squeezed into `image_size`.
+        shorter_side: Integer. The shorter side is resized to this, and `image_size` is cropped from the center.
+            Defaults to `None`: the whole picture is resized to `image_size`.
         interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, with antialiasing. Defaults to `"bilinear"`.
 
     Returns:
@@ -249,7 +254,7 @@ def resize(
 def crop_box(
     size: tuple[int, ...], *, image_size: tuple[int, int], shorter_side: int | None
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where `image_size` lies in the resized picture: `((top, resized height), (left, resized width))`.
+    """The position of `image_size` in the resized picture: `((top, resized height), (left, resized width))`.
 
     Raises:
         ValueError: `shorter_side` is smaller than the crop.
@@ -266,14 +271,29 @@ def crop_box(
     return (round((height - image_size[0]) / 2), height), (round((width - image_size[1]) / 2), width)
 
 
+def check_image_size(name: str, size: Any, *, square: bool = False) -> tuple[int, int]:
+    """An image size as a pair `(height, width)`. With `square=True` a single integer stands for a square.
+
+    Raises:
+        ValueError: `size` is not a pair of positive integers, nor such an integer if that is allowed.
+    """
+    size = plain(size)
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size) if square else ()
+    if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        pair = "a pair (height, width) of positive integers"
+        rule = f"a positive integer or {pair}" if square else pair
+        raise ValueError(f"`{name}` must be {rule}. Received: {name}={size!r}")
+    return sides
+
+
 def _selection(index: np.ndarray, count: int) -> np.ndarray:
-    """The matrix `[len(index), count]` that picks rows."""
+    """The matrix `[len(index), count]` that selects rows."""
     return np.eye(count, dtype=np.float32)[np.clip(index, 0, count - 1).astype(int)]
 
 
 @functools.lru_cache(maxsize=64)
 def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
-    """The matrix `[new, old]` of Pillow's antialiased resize, which is linear: what it makes of the unit vectors."""
+    """The matrix `[new, old]` of Pillow's antialiased resize, obtained by resizing the unit vectors."""
     from PIL import Image
 
     if old == new:
@@ -282,8 +302,8 @@ def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
     return np.asarray(units.resize((old, new), Image.Resampling[interpolation.upper()]))
 
 
-def _level(db: Any, scale: str) -> Any:
-    """What runs through the colormap: the levels themselves, or their amplitudes."""
+def _quantity(db: Any, scale: str) -> Any:
+    """The quantity that the colormap is applied to: decibels or amplitudes."""
     return operations(db).exp(db * (math.log(10) / 20)) if scale == "amplitude" else db
 
 
@@ -298,15 +318,15 @@ def _gradient_of(x: Any) -> Any:
 
 
 def _bands(matrix: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """A product with `matrix` in bands of rows, as each pixel shows but a few neighboring cells.
+    """Splits a product with `matrix` into bands of rows, because each pixel shows only a few neighboring inputs.
 
     Args:
         matrix: float array `[out, in]`.
-        limit: Integer, the most rows of a band. A divisor of `out` is taken where there is one near.
+        limit: Integer, the largest number of rows in a band. A smaller divisor of `out` is preferred if it is near.
 
     Returns:
-        `(inputs, weights)`: int32 array `[bands, width]`, what each band needs, and float32 array
-        `[bands, rows, width]`, with rows of zeros in the end where `bands * rows` exceeds `out`.
+        `(inputs, weights)`: int32 array `[bands, width]`, the inputs that each band needs, and float32 array
+        `[bands, rows, width]`, with rows of zeros at the end where `bands * rows` exceeds `out`.
     """
     # At least two bands: TensorFlow's oneDNN corrupts memory where `[batch, 1, m, k]` is multiplied by `[1, k, n]`
     # (https://github.com/tensorflow/tensorflow/issues/117700).
@@ -337,34 +357,35 @@ def colors(name: str) -> np.ndarray:
 
 
 def _is_gray(table: np.ndarray) -> bool:
-    """Whether all three channels show the shade itself."""
+    """Whether each color is the gray of its index."""
     return not (table - np.arange(256)[:, None]).any()
 
 
 @functools.cache
 def inverse(name: str) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """What tells the shade of a color of a matplotlib colormap.
+    """A lookup from the colors of a matplotlib colormap to their indices.
 
     Returns:
-        `(known, nearest)`: an int16 array that has 1 + the shade at each color `red << 16 | green << 8 | blue` whose
-        shade is known, else 0; and a function from colors `[count, 3]` to the shades of the colormap's nearest.
+        `(known, nearest)`. `known` is an int16 array. At the position `red << 16 | green << 8 | blue` of a color it has
+        1 plus the index of the color, or 0 if that is not known yet. `nearest` is a function from colors `[count, 3]`
+        to the indices of the colormap's nearest colors.
 
     Raises:
-        ValueError: There is no such colormap, or it has the same color for different levels.
+        ValueError: There is no such colormap, or it has the same color for different values.
     """
     from scipy.spatial import KDTree
 
     table = colors(name).astype(np.int32)
     codes = table @ (1 << 16, 1 << 8, 1)
-    # In some colormaps, viridis too, a few neighboring shades round to the same color, which is harmless.
+    # In some colormaps, such as viridis, a few neighboring colors round to the same one, which is harmless.
     if np.ptp(np.argwhere(codes[:, None] == codes), axis=1).max() > 4:
         raise ValueError(
-            "`colormap` must have another color for each level, or a picture cannot be turned back into levels. "
+            "`colormap` must have a different color for each value, or decibels cannot be read from a picture. "
             f"Received: colormap={name!r} ({len(np.unique(codes))} colors)"
         )
-    known = np.zeros(1 << 24, np.int16)  # of which the system provides only those pages that are written to
+    known = np.zeros(1 << 24, np.int16)  # the system allocates only the pages that are written to
     known[codes] = 1 + np.arange(256)
-    # Colors are compared by brightness above all, as JPEG keeps it better than hue.
+    # Colors are compared mainly by brightness, which JPEG preserves better than hue.
     weights = np.array([[0.299, 0.587, 0.114], [-0.084, -0.166, 0.25], [0.25, -0.209, -0.041]]).T
     tree = KDTree(table @ weights)
     return known, lambda colors: tree.query(colors @ weights)[1]

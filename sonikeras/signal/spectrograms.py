@@ -1,8 +1,8 @@
-"""Audio to spectrogram: the short-time Fourier transform and decibels, on any backend of Keras.
+"""Audio to spectrogram: the short-time Fourier transform and decibels, of arrays and of tensors on any Keras backend.
 
-On TensorFlow `keras.ops.stft` is `tf.signal.stft`, so these functions work in `tf.data`, in a graph and under XLA.
-Conventions are librosa's: periodic window, centered frames with zeros beyond the ends, decibels relative to the loudest
-bin of each example.
+Arrays are transformed by NumPy. On TensorFlow `keras.ops.stft` is `tf.signal.stft`, so these functions also work in
+`tf.data`, in a graph and under XLA. Conventions are those of librosa: periodic window, centered frames with zeros
+beyond the ends, decibels relative to the loudest bin of each example.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from sonikeras.config._checks import plain
 from sonikeras.signal import _fourier as fourier
-from sonikeras.signal._backend import check_real, is_litert_export, operations
+from sonikeras.signal._backend import check_real, dtype_name, is_litert_export, operations
 
 Window = str | tuple[Any, ...]
 
 
-# librosa's `amin`, the amplitude below which every level is the same.
+# librosa's `amin`, the smallest amplitude that is told apart in decibels.
 _AMIN = 1e-5
 
 
@@ -37,45 +37,43 @@ def stft(
     periodic: bool = True,
     scaling: str | None = None,
 ) -> tuple[Any, Any]:
-    """The short-time Fourier transform, as `librosa.stft` with zeros beyond the ends.
+    """The short-time Fourier transform, equal to `librosa.stft` with zeros beyond the ends.
 
     Args:
-        audio: float32 or float64 tensor `[..., samples]`, of which the result has the precision.
+        audio: float32 or float64 array or tensor `[..., samples]`. The result has the same precision.
         frame_length: Integer, length of the window in samples.
         frame_step: Integer, samples from one frame to the next.
-        fft_length: Integer of at least `frame_length`, size of the transform; the window is centered in it.
+        fft_length: Integer of at least `frame_length`, size of the transform. The window is centered in it.
         window: A window that `scipy.signal.get_window` knows: its name, or a tuple of its name and parameters. Defaults
             to `"hann"`.
-        center: Boolean, whether frame `t` is centered at sample `t * frame_step`, with zeros beyond the ends. Otherwise
-            it begins there. Defaults to `True`.
-        padding: `"valid"` or `"same"`, and `center` is not asked: frames as a convolution has them, the window at the
-            beginning of the transform. Valid ones lie within the sound; of the same there are
-            `ceil(samples / frame_step)`, with zeros beyond the ends. Defaults to `None`.
-        periodic: Boolean, whether the window is one for spectral analysis, or symmetric. Defaults to `True`.
-        scaling: What the window is divided by: `"density"`, the square root of its sum of squares, `"spectrum"`, its
-            sum, or `None`. Defaults to `None`.
+        center: Boolean, whether frame `t` is centered at sample `t * frame_step`, with zeros beyond the ends. If
+            `False`, it begins there. Defaults to `True`.
+        padding: `None`, `"valid"` or `"same"`. The latter two place frames as a convolution does, with the window at
+            the beginning of the transform, and ignore `center`. With `"valid"` all frames lie within the audio. With
+            `"same"` there are `ceil(samples / frame_step)` frames, with zeros beyond the ends. Defaults to `None`.
+        periodic: Boolean, whether the window is periodic, for spectral analysis, or symmetric. Defaults to `True`.
+        scaling: What the window is divided by: `"density"`, the square root of its sum of squares; `"spectrum"`, its
+            sum; or `None`. Defaults to `None`.
 
     Returns:
-        `(real, imaginary)`: float tensors `[..., frames, bins]`, where `bins = fft_length // 2 + 1` and, centered,
-        `frames = 1 + samples // frame_step`.
+        `(real, imaginary)`: float arrays or tensors `[..., frames, bins]`, where `bins = fft_length // 2 + 1`. Centered
+        frames number `1 + samples // frame_step`.
 
     Example:
         >>> import numpy as np
         >>> tone = np.cos(2 * np.pi * np.arange(1024) * 8 / 256).astype("float32")
         >>> real, imaginary = stft(tone, frame_length=256, frame_step=64, fft_length=256)
         >>> real.shape, int(np.argmax(real[8]))
-        (TensorShape([17, 129]), 8)
+        ((17, 129), 8)
     """
     check_real("`audio`", audio)
     ops = operations(audio)
     frame_length, frame_step, fft_length = map(plain, (frame_length, frame_step, fft_length))
     values = analysis_window(window, frame_length, periodic=periodic, scaling=scaling)
-    from keras import backend
-
-    values = values.astype(backend.standardize_dtype(audio.dtype))
+    values = values.astype(dtype_name(audio))
     before = after = fft_length // 2 if center and padding is None else 0
     if padding is not None:
-        after = fft_length - frame_length  # what the transform reads and the window does not
+        after = fft_length - frame_length  # samples that the transform reads and the window does not
         values, frame_length = np.pad(values, (0, after)), fft_length
     if padding == "same":
         samples = ops.shape(audio)[-1]
@@ -92,22 +90,22 @@ def stft(
         return fourier.rfft(tf.signal.frame(audio, fft_length, frame_step) * values)
     if fourier.is_empty(audio):
         frames = 1 + (audio.shape[-1] - fft_length) // frame_step
-        nothing = ops.zeros((*audio.shape[:-1], frames, fft_length // 2 + 1), values.dtype.name)
-        return nothing, nothing
+        empty = ops.zeros((*audio.shape[:-1], frames, fft_length // 2 + 1), values.dtype.name)
+        return empty, empty
     return ops.stft(audio, frame_length, frame_step, fft_length, window=values, center=False)
 
 
 def stft_power(audio: Any, **arguments: Any) -> Any:
-    """Squared magnitudes of the short-time Fourier transform: arguments and shape are those of `stft`."""
+    """The squared magnitudes of `stft`, with its arguments and its shape."""
     real, imaginary = stft(audio, **arguments)
     ops = operations(real)
     return ops.square(real) + ops.square(imaginary)
 
 
 def power_to_amplitude(power: Any) -> Any:
-    """The square root, with a gradient of 0 instead of NaN or infinity where there is silence.
+    """The square root, with a gradient of 0 instead of NaN or infinity where the audio is silent.
 
-    Silence is a power below the smallest normal number of single precision, an amplitude of 1e-19.
+    Silent means a power below the smallest normal number of single precision, an amplitude of 1e-19.
     """
     ops = operations(power)
     root = ops.sqrt(ops.where(power < _tiny(power), ops.stop_gradient(power), power))
@@ -115,10 +113,10 @@ def power_to_amplitude(power: Any) -> Any:
 
 
 def phase(real: Any, imaginary: Any) -> Any:
-    """The angle in radians, with a gradient of 0 instead of NaN or infinity where there is silence.
+    """The angle in radians, with a gradient of 0 instead of NaN or infinity where the audio is silent.
 
-    Silence is a power below the smallest normal number of single precision, by which a gradient would be divided. The
-    angle itself is right there too, unless both parts are 0.
+    Silent means a power below the smallest normal number of single precision, by which a gradient would be divided.
+    The angle itself is correct there too, unless both parts are 0.
     """
     ops = operations(real)
     faint = ops.square(real) + ops.square(imaginary) < _tiny(real)
@@ -128,39 +126,35 @@ def phase(real: Any, imaginary: Any) -> Any:
 
 
 def _tiny(x: Any) -> float:
-    """The smallest normal number of single precision, or of a tensor's type if that knows none so small."""
-    from keras import backend
-
-    return max(2.0**-126, float(ml_dtypes.finfo(backend.standardize_dtype(x.dtype)).tiny))
+    """The smallest normal number of single precision, or of the type of `x` if that is larger."""
+    return max(2.0**-126, float(ml_dtypes.finfo(dtype_name(x)).tiny))
 
 
 def floor(x: Any, lowest: Any) -> Any:
-    """`x` raised to `lowest`, in its own precision: on torch `keras.ops.maximum` makes float32 of float64."""
+    """`x` raised to `lowest`, in its own precision: on torch `keras.ops.maximum` converts float64 to float32."""
     return operations(x).where(x < lowest, lowest, x)
 
 
 def power_to_db(power: Any, *, axis: tuple[int, ...], reference: str | float = "max", top_db: float | None = 80) -> Any:
-    """Levels in decibels, as `librosa.amplitude_to_db` of the square root.
+    """Decibels, equal to `librosa.amplitude_to_db` of the square root.
 
     Args:
-        power: float tensor of squared magnitudes.
-        axis: Axes that make up one example: they share a reference level.
+        power: float array or tensor of squared magnitudes.
+        axis: Axes that make up one example. Its bins share one reference.
         reference: `"max"`, the example's loudest bin is 0 dB, or a float, the amplitude that is 0 dB.
             Defaults to `"max"`.
-        top_db: Float, range below the example's loudest bin; what is lower is raised to it. `None` for no limit.
-            Defaults to 80.
+        top_db: Float, range below the example's loudest bin; lower values are raised to its lower end. `None` for no
+            limit. Defaults to 80.
 
     Returns:
-        float tensor of the same shape, float32 where `power` is in half precision, which has no numbers as small as
-        the powers of soft bins. Of silence all levels are equal.
+        float array or tensor of the same shape. It is float32 where `power` is in half precision, which has no numbers
+        as small as the powers of soft bins. All bins of a silent example have the same value.
     """
     ops = operations(power)
-    from keras import backend
-
-    power = ops.cast(power, backend.result_type(power.dtype, "float32"))
+    power = ops.cast(power, "float64" if dtype_name(power) == "float64" else "float32")
     db = 10 * ops.log10(floor(power, _AMIN**2))
-    loudest = ops.max(db, axis=axis, keepdims=True, initial=-math.inf)  # of no examples there is no other
-    if top_db is not None:  # of levels and not of powers, whose ratio has no place in a half-precision constant
+    loudest = ops.max(db, axis=axis, keepdims=True, initial=-math.inf)  # an empty batch has no other value
+    if top_db is not None:  # in dB, since as a ratio of powers the range has no place in half precision
         db = floor(db, loudest - top_db)
     return db - (loudest if isinstance(reference, str) else 20 * math.log10(max(reference, _AMIN)))
 
@@ -174,16 +168,17 @@ def filter_bank(
     min_freq: float,
     max_freq: float,
 ) -> np.ndarray:
-    """The matrix that sums the powers of a transform's bins to bands.
+    """The matrix that sums the powers of a transform's bins to frequency bands.
 
     Args:
-        frequency_scale: `"mel"`: what `librosa.filters.mel` gives, Slaney's bands of equal area. `"log"`: bands whose
-            centers are evenly spaced in pitch from `min_freq` to `max_freq`, triangles from one center to the next,
-            and at least from one bin of the transform to the next; each is a mean, its weights add up to 1.
+        frequency_scale: `"mel"` or `"log"`. Mel bands are those of `librosa.filters.mel`: Slaney's, of equal area. The
+            centers of log bands are evenly spaced in pitch from `min_freq` to `max_freq`. Each band is a triangle from
+            the center below to the center above, but at least one bin of the transform to either side. Its weights add
+            up to 1, so that it is a mean.
         num_bins: Integer, number of bands.
         fft_length: Integer, size of the transform.
-        sampling_rate: Float, samples a second.
-        min_freq: Float, the lowest frequency in Hz; above 0 where the scale is `"log"`.
+        sampling_rate: Float, samples per second.
+        min_freq: Float, the lowest frequency in Hz. Must be above 0 with `"log"`.
         max_freq: Float, the highest frequency in Hz.
 
     Returns:
@@ -226,10 +221,13 @@ def _filter_bank(
 
 @functools.cache
 def analysis_window(window: Window, length: int, *, periodic: bool = True, scaling: str | None = None) -> np.ndarray:
-    """A window that `scipy.signal.get_window` knows, scaled as `stft` says: float64 `[length]`."""
-    from scipy.signal import get_window
+    """A window that `scipy.signal.get_window` knows, scaled as `stft` describes: float64 `[length]`."""
+    values = _common_window(window, length + periodic) if length > 1 else None
+    if values is None:
+        from scipy.signal import get_window
 
-    values = get_window(window, length, fftbins=periodic)
+        values = get_window(window, length, fftbins=periodic)
+    values = values[:length]
     if scaling == "density":
         values = values / np.sqrt(np.sum(np.square(values)))
     elif scaling == "spectrum":
@@ -237,6 +235,22 @@ def analysis_window(window: Window, length: int, *, periodic: bool = True, scali
     return values
 
 
+# Sums of cosines: the coefficients of each window.
+_COSINES = {"hann": (0.5, 0.5), "hamming": (0.54, 1 - 0.54), "blackman": (0.42, 0.5, 0.08), "boxcar": (1.0,)}
+
+
+def _common_window(name: Window, length: int) -> np.ndarray | None:
+    """A symmetric window, bit-identical to SciPy's, or `None`: `scipy.signal` takes half a second to import."""
+    if isinstance(name, str) and name in _COSINES:
+        angles = np.linspace(-np.pi, np.pi, length)
+        return sum((weight * np.cos(k * angles) for k, weight in enumerate(_COSINES[name])), start=np.zeros(length))
+    if name == "bartlett":
+        n = np.arange(length)
+        rising = 2.0 * n / (length - 1)
+        return np.where(n <= (length - 1) / 2, rising, 2 - rising)
+    return np.sin(np.pi / length * (np.arange(length) + 0.5)) if name == "cosine" else None
+
+
 def periodic_window(window: Window, length: int) -> np.ndarray:
-    """The window as it is, for spectral analysis: float32 `[length]`."""
+    """The periodic window, for spectral analysis, without scaling: float32 `[length]`."""
     return analysis_window(window, length).astype(np.float32)

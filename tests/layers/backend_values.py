@@ -1,4 +1,4 @@
-"""What the layers and a data set give on a backend: `KERAS_BACKEND=torch python backend_values.py IN.npz OUT.npz`."""
+"""Outputs of the layers and of a data set on a backend: `KERAS_BACKEND=torch python backend_values.py IN OUT`."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ from sonikeras import layers
 
 
 def values(audio, images, coefficients, magnitudes, phase, db):
-    """Arrays by name: of each layer what it makes of the inputs, and of data sets the first batch."""
+    """Arrays by name: the output of each layer, and the first batch of each data set."""
     result = {
         "spectrogram": layers.Spectrogram(top_db=None)(audio),
         "spectrogram_amplitude": layers.Spectrogram(400, 160, 512, "hamming", scale="amplitude")(audio),

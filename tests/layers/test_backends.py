@@ -56,14 +56,14 @@ def test_backends_agree(backend, inputs, here, tmp_path):
             np.testing.assert_array_equal(there[name], here[name], err_msg=name)
         elif name == "spectrogram":
             difference = np.abs(there[name] - here[name])
-            # A few bins, in which nearly everything cancels, have a level that only double precision tells.
-            heard = difference[here[name] > -70]
-            assert np.quantile(heard, 0.999) < 1e-4 and heard.max() < 5e-3
+            # In a few bins nearly everything cancels. Only double precision gives their value.
+            audible = difference[here[name] > -70]
+            assert np.quantile(audible, 0.999) < 1e-4 and audible.max() < 5e-3
             assert difference[here[name] > -30].max() < 1e-4
         elif name == "spectrogram_double":
             assert np.abs(there[name] - here[name])[here[name] > -70].max() < 1e-9
         elif name == "spectrogram_image":
-            assert (np.abs(there[name] - here[name]) > 1e-3).mean() < 1e-4  # a level on the edge of two colors
+            assert (np.abs(there[name] - here[name]) > 1e-3).mean() < 1e-4  # a value between two colors
         else:
             error = np.linalg.norm(there[name] - here[name]) / np.linalg.norm(here[name])
             assert error < (1e-4 if name == "griffin_lim" else 1e-6), (name, error)
@@ -113,7 +113,7 @@ for call in (lambda: sonikeras.dataset("c2"), lambda: sonikeras.prepare("c2", "o
         print(error)
 """
     imported, first, second = run(backend, "-c", script).strip().splitlines()
-    # What these take to import, each alone, is more than all of the package.
+    # Each of these takes longer to import than the package.
     heavy = {"cv2", "grpc", "keras_cv", "librosa", "matplotlib", "numba", "scipy", "sklearn", "soundfile", "tensorflow"}
     assert "sonikeras" in imported.split() and not heavy.intersection(imported.split())
     rule = "needs TensorFlow, whatever the backend of Keras: pip install tensorflow."

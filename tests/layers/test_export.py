@@ -1,4 +1,4 @@
-"""Exported layers give what they gave: as a SavedModel, in LiteRT and in ONNX, with another batch size."""
+"""Exported layers give the same outputs as a SavedModel, in LiteRT and in ONNX, with another batch size."""
 
 import importlib.util
 from pathlib import Path
@@ -12,7 +12,7 @@ from test_layer_harness import AUDIO, CASES, CHAIN, IMAGES, STEREO, Case, numpy
 from sonikeras import SonificationConfig, layers
 from sonikeras.layers import Spectrogram, SpectrogramImage
 
-# Of each format what it cannot hold, with the reason, which the table in the documentation gives.
+# The layers that each format does not support, with the reason that the table in the documentation gives.
 _REASONS = {
     "SavedModel": {},
     "LiteRT": {},
@@ -22,7 +22,7 @@ _REASONS = {
     | dict.fromkeys(("Spectrogram", "AudioToPicture"), "no: it has no Fourier transform whose two parts are used"),
 }
 _NOT_IN_ONNX = _REASONS["ONNX (`tf2onnx`)"]
-# What LiteRT has no operations for: sizes that are no power of two, inverse and complex transforms.
+# LiteRT has no operations for these: sizes that are not a power of two, inverse and complex transforms.
 _LITE_CASES = CASES | {
     "Spectrogram-400": Case(lambda: Spectrogram(400, 160), AUDIO),
     "Spectrogram-odd": Case(lambda: Spectrogram(401, 100, mode="stft", padding="same"), STEREO),
@@ -48,7 +48,7 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "layers.md"
 
 
 def export_table():
-    """The table of the documentation: what these tests run."""
+    """The table of the documentation, from the cases of these tests."""
     yield "| exported with `model.export` | " + " | ".join(_REASONS) + " |"
     yield "|---" * (1 + len(_REASONS)) + "|"
     for name in layers.__all__:
@@ -84,7 +84,7 @@ def test_the_table_of_the_documentation_is_what_is_tested():
 
 
 def run_lite(data, *batches):
-    """What LiteRT's interpreter gives for each batch, one after the other."""
+    """The outputs of LiteRT's interpreter for each batch."""
     interpreter = tf.lite.Interpreter(model_content=data, num_threads=1)
     place = interpreter.get_input_details()[0]["index"]
     results = []
@@ -143,7 +143,7 @@ def test_decibels_in_lite_are_those_of_double_precision(tmp_path):
 
 @pytest.fixture(scope="module")
 def sound_classifier(photo_sound):
-    """A classifier of sounds that sees pictures of 48 x 48, and four sounds."""
+    """A classifier of audio by pictures of 48 x 48, and four clips."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [

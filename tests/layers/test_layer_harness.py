@@ -21,7 +21,7 @@ AUDIO = (RNG.normal(size=(3, 2001)) * [[1], [0.1], [0.001]]).astype(np.float32)
 STEREO = np.stack([AUDIO, AUDIO[::-1]], axis=-1)
 IMAGES = RNG.integers(0, 256, (3, 40, 30, 3), dtype=np.uint8)
 COEFFICIENTS = RNG.normal(size=(3, 9, 64)).astype(np.float32)
-LEVELS = RNG.uniform(-80, 0, (3, 12, 33)).astype(np.float32)
+DECIBELS = RNG.uniform(-80, 0, (3, 12, 33)).astype(np.float32)
 CHAIN = SonificationConfig(
     frames=8,
     iterations=2,
@@ -66,10 +66,10 @@ CASES = {
     "Spectrogram-same": Case(spectrogram(mode="psd", padding="same"), AUDIO),
     "Spectrogram-valid": Case(spectrogram(mode="stft", padding="valid", periodic=False), STEREO, (1,)),
     "Spectrogram-angle": Case(spectrogram(mode="angle"), AUDIO, (1,), smooth=False),
-    "SpectrogramImage": Case(lambda **k: SpectrogramImage(24, **k), LEVELS, smooth=False),
+    "SpectrogramImage": Case(lambda **k: SpectrogramImage(24, **k), DECIBELS, smooth=False),
     "SpectrogramImage-resize": Case(
         lambda **k: SpectrogramImage((20, 30), "viridis", scale="amplitude", drawing="resize", top_db=70, **k),
-        LEVELS,
+        DECIBELS,
         smooth=False,
     ),
     "ImageToMagnitude": Case(lambda **k: ImageToMagnitude(16, 33, **k), IMAGES),
@@ -189,7 +189,7 @@ def test_gradient_against_finite_differences(case):
     layer = case.make()
     x = case.floats
     y = numpy(layer(x)).reshape(len(x), -1)
-    # Of levels the higher half: the logarithm of what nearly cancels has slopes that no difference can show.
+    # Only the upper half of the dB values: where bins nearly cancel, the logarithm is too steep for differences.
     weight = np.random.default_rng(1).normal(size=y.shape) * (y >= np.median(y, axis=1, keepdims=True))
     weight = weight.reshape(layer(x).shape).astype(np.float32)
     slopes = gradient(lambda x: ops.sum(layer(x) * ops.convert_to_tensor(weight)), x)

@@ -1,4 +1,4 @@
-"""What layers and functions are given at the edges: empty batches, silence, NumPy's scalars, types, floatx, policies.
+"""Edge cases of inputs: empty batches, silence, NumPy's scalars, types, floatx, policies.
 
 `KERAS_BACKEND=jax python -m pytest -n 0 tests/layers/test_layer_inputs.py` runs it on another backend; it needs no
 TensorFlow.
@@ -39,7 +39,7 @@ def set_type(name):
 
 
 def in_float32(function):
-    """What a function gives where `floatx` is the default."""
+    """The result of a function with the default `floatx`."""
     kept = keras.config.floatx()
     set_type("float32")
     try:
@@ -85,9 +85,9 @@ def test_functions_are_the_same_whatever_floatx_is(preset, floatx):
 
     def results():
         config = SonificationConfig.preset(preset).replace(picture_size=(60, 80), frames=12)
-        sound = sonikeras.sonify(IMAGES[0], config)
-        return sound, sonikeras.picture(audio, config), sonikeras.spectrogram(audio, config), sonikeras.desonify(
-            sound, config
+        synthesized = sonikeras.sonify(IMAGES[0], config)
+        return synthesized, sonikeras.picture(audio, config), sonikeras.spectrogram(audio, config), sonikeras.desonify(
+            synthesized, config
         )  # fmt: skip
 
     for result, expected in zip(results(), in_float32(results), strict=True):
@@ -145,11 +145,11 @@ def test_functions_of_an_empty_batch():
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "bool", "str", "object"])
 def test_what_is_not_of_real_numbers_is_refused(case, dtype):
     received = {"str": "<U", "object": "object"}.get(dtype, dtype)
-    with pytest.raises(ValueError, match=rf"The input of `\w+` must be of real numbers.*Received: dtype={received}"):
+    with pytest.raises(ValueError, match=rf"The input of `\w+` must contain real numbers.*Received: dtype={received}"):
         case.make()(case.x.astype(dtype))
     if dtype in ("complex64", "bool"):
         for x in (ops.cast(case.floats, dtype), keras.Input(case.x.shape[1:], dtype=dtype)):
-            with pytest.raises(ValueError, match=f"must be of real numbers.*Received: dtype={dtype}"):
+            with pytest.raises(ValueError, match=f"must contain real numbers.*Received: dtype={dtype}"):
                 case.make()(x)
 
 
@@ -168,9 +168,9 @@ def test_functions_refuse_what_is_not_of_real_numbers():
             z, frames=8, bins=8, interpolation="bilinear", reference="max", top_db=80
         ),
     ):  # fmt: skip
-        with pytest.raises(ValueError, match=r"must be of real numbers.*Received: dtype=(complex64|bool)"):
+        with pytest.raises(ValueError, match=r"must contain real numbers.*Received: dtype=(complex64|bool)"):
             call()
-    with pytest.raises(ValueError, match=r"`initial_phase` must be of real numbers"):
+    with pytest.raises(ValueError, match=r"`initial_phase` must contain real numbers"):
         layers.GriffinLim(64, 32)(MAGNITUDES, initial_phase=z)
 
 
@@ -381,11 +381,11 @@ def test_griffin_lim_checks_as_its_layer_does(changes, message):
 @pytest.mark.parametrize("colormap", ["magma", "gray", "viridis", "gray_r"])
 @pytest.mark.parametrize("scale", ["db", "amplitude"])
 @pytest.mark.parametrize("drawing", ["specshow", "resize"])
-@pytest.mark.parametrize("level", [0.0, 1e-7])  # the second is below the lowest level that is told
+@pytest.mark.parametrize("level", [0.0, 1e-7])  # the second is below the smallest amplitude that is told apart
 def test_silence_has_the_lowest_color(colormap, scale, drawing, level):
     lowest = sonikeras.signal.pictures.colors(colormap)[0]
     audio = level * np.sign(AUDIO)
-    both = np.stack([audio[0], AUDIO[0]])  # silence beside a sound
+    both = np.stack([audio[0], AUDIO[0]])  # silence and audio
     look = {"colormap": colormap, "scale": scale, "drawing": drawing}
     db = layers.Spectrogram(256, 128)(both)
     picture = numpy(layers.SpectrogramImage(20, **look)(db))

@@ -1,4 +1,4 @@
-"""A stream gives the frames of the whole sound, whatever its blocks are."""
+"""A stream gives the frames of the whole audio, whatever the size of its blocks."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_frames_are_those_of_the_whole_sound(layer, audio, sizes):
     time = audio.shape.index(3001)
     frames = expected.ndim - 2 if time == audio.ndim - 1 else 1
     stream = SpectrogramStream(layer)
-    for _ in range(1 if sizes == [1] else 2):  # the stream begins anew
+    for _ in range(1 if sizes == [1] else 2):  # the stream restarts
         place, block, parts = 0, 0, []
         if sizes == [1]:
             sizes = [1] * 300 + [3001]

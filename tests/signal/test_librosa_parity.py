@@ -12,7 +12,7 @@ import sonikeras
 from sonikeras.signal import chain, pictures
 from sonikeras.signal.engines import magnitudes_to_audio
 from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
-from sonikeras.sources import audio as sounds
+from sonikeras.sources.audio import to_pcm16
 
 STUDY = sonikeras.SonificationConfig.preset("study")
 MATCHED = sonikeras.SonificationConfig.preset("matched")
@@ -115,7 +115,7 @@ def test_a_tone_falls_in_its_bin():
 
 
 def specshow(db):
-    """What matplotlib draws of `librosa.display.specshow` in the study's figure."""
+    """`librosa.display.specshow` in the study's figure, drawn by matplotlib."""
     import librosa.display
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -158,8 +158,8 @@ def test_resizing_while_drawing_is_pillows(photo_sound, interpolation, size, sho
     audio = photo_sound if image == "photo" else sonikeras.sonify(board)
     drawn = np.asarray(chain.db_to_picture(chain.audio_to_db(audio, STUDY), STUDY, **arguments))
     difference = np.abs(drawn - pictures.resize(sonikeras.picture(audio), **arguments))
-    # What is drawn is not rounded in the end; a bilinear, which cannot overshoot, is not between its two directions
-    # either. So 1 is the most there can be, but for what float32 adds at a tie.
+    # The drawing is not rounded at the end, nor, if bilinear, which cannot overshoot, between its two directions.
+    # So the difference is at most 1, plus the rounding of float32 at a tie.
     assert difference.max() <= 1 + 1e-4
     assert (difference <= 0.51).mean() > (0.8 if interpolation == "bilinear" else 0.999)
 
@@ -177,7 +177,7 @@ def test_pcm_is_soundfiles(tmp_path, photo_sound):
     reference, _ = soundfile.read(tmp_path / "reference.wav", dtype="int16")
     ours, _ = soundfile.read(tmp_path / "ours.wav", dtype="int16")
     np.testing.assert_array_equal(ours, reference)
-    np.testing.assert_array_equal(sounds.to_pcm16(photo_sound), reference)
+    np.testing.assert_array_equal(to_pcm16(photo_sound), reference)
     as_float, rate = librosa.load(tmp_path / "reference.wav")
     np.testing.assert_array_equal(sonikeras.read_audio(tmp_path / "ours.wav")[0], as_float)
     assert soundfile.info(tmp_path / "ours.wav").subtype == "PCM_16" and rate == 22050
@@ -201,18 +201,18 @@ def psnr(image, reference):
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (200, 64)])
 def test_small_images_come_back_from_a_lossless_sound_to_the_bit(photo, size):
     image = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size[::-1], interpolation=cv2.INTER_AREA)
-    heard = sonikeras.desonify(sonikeras.sonify(image, "lossless"), "lossless", size=size)
-    assert heard.shape == size and np.abs(heard.astype(int) - image).max() <= (size[0] > 28)
+    reconstruction = sonikeras.desonify(sonikeras.sonify(image, "lossless"), "lossless", size=size)
+    assert reconstruction.shape == size and np.abs(reconstruction.astype(int) - image).max() <= (size[0] > 28)
 
 
 def test_matched_shows_the_image_as_it_was(photo):
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     audio = sonikeras.sonify(photo, "matched")
-    heard = sonikeras.desonify(audio, "matched")
-    asked = magnitudes_to_image(image_to_magnitudes(photo, config="matched"))
-    assert heard.shape == (513, 128) and psnr(heard, asked) > 30
+    reconstruction = sonikeras.desonify(audio, "matched")
+    target = magnitudes_to_image(image_to_magnitudes(photo, config="matched"))
+    assert reconstruction.shape == (513, 128) and psnr(reconstruction, target) > 30
     shown = sonikeras.picture(audio, "matched")[..., 0]
     assert psnr(shown, cv2.resize(gray, (512, 512), interpolation=cv2.INTER_AREA)) > 20
-    # The study's analysis of the same sound shows it far worse.
+    # The study's analysis of the same audio shows the image far worse.
     study = cv2.resize(sonikeras.picture(sonikeras.sonify(photo))[..., 0], (512, 512), interpolation=cv2.INTER_AREA)
     assert psnr(shown, cv2.resize(gray, (512, 512))) > psnr(study, cv2.resize(gray, (512, 512))) + 5

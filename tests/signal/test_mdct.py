@@ -20,7 +20,7 @@ def random(*shape):
 
 
 def image_to_audio(image):
-    """The sound of a uint8 image `[bins, frames]`."""
+    """The audio of a uint8 image `[bins, frames]`."""
     magnitudes = np.flipud(image).T.astype(np.float32) / 255
     return inverse_mdct(magnitudes * low_crest_signs(len(image))) * amplitude(len(image))
 
@@ -37,7 +37,7 @@ def test_each_inverts_the_other_and_keeps_energy(bins, convert):
     assert type(audio) is type(convert(coefficients)) and audio.dtype == np.float32 and audio.shape == (10 * bins,)
     np.testing.assert_allclose(mdct(audio, frame_step=bins), coefficients, rtol=0, atol=1e-5)
     assert np.square(audio).sum() == pytest.approx(np.square(coefficients).sum(), rel=1e-5)
-    # Only a sound's first and last step, which belong to one frame, may change.
+    # Only the first and the last step, which belong to one frame, may change.
     audio = convert(random(10 * bins))
     again = inverse_mdct(mdct(audio, frame_step=bins))
     np.testing.assert_allclose(again[bins:-bins], audio[bins:-bins], rtol=0, atol=1e-5)
@@ -117,11 +117,11 @@ def test_gradient_is_the_transpose():
 def test_no_image_clips(bins):
     # The transform of an impulse says how much each coefficient of two frames adds to that sample.
     impulses = np.concatenate([np.zeros((bins, bins)), np.eye(bins), np.zeros((bins, bins))], axis=1)
-    shares = mdct(impulses, frame_step=bins) * low_crest_signs(bins) * amplitude(bins)
+    contributions = mdct(impulses, frame_step=bins) * low_crest_signs(bins) * amplitude(bins)
     assert np.log2(amplitude(bins)) % 1 == 0
     for sign in (1, -1):
-        bounds = np.maximum(sign * shares, 0).sum(axis=(1, 2))
-        worst_image = np.flipud((sign * shares > 0)[bounds.argmax()].T) * np.uint8(255)
+        bounds = np.maximum(sign * contributions, 0).sum(axis=(1, 2))
+        worst_image = np.flipud((sign * contributions > 0)[bounds.argmax()].T) * np.uint8(255)
         peak = (sign * image_to_audio(worst_image)).max()
         assert peak == pytest.approx(bounds.max(), rel=1e-4)
         assert 0.2 < peak < 32767 / 32768

@@ -1,4 +1,4 @@
-"""The engines agree with librosa and with each other, the algorithms do what their papers say, nothing is lost."""
+"""The engines agree with librosa and with each other, and the algorithms do what their papers say."""
 
 import importlib.util
 import inspect
@@ -60,8 +60,8 @@ def librosas(magnitudes, config, seed):
 def convergence(audio, magnitudes, config):
     """Spectral convergence in dB, by librosa's transform."""
     arguments = {"n_fft": config.fft_length, "hop_length": config.frame_step, "win_length": config.frame_length}
-    heard = np.abs(librosa.stft(np.asarray(audio), **arguments))
-    return 20 * np.log10(np.linalg.norm(heard - magnitudes) / np.linalg.norm(magnitudes))
+    achieved = np.abs(librosa.stft(np.asarray(audio), **arguments))
+    return 20 * np.log10(np.linalg.norm(achieved - magnitudes) / np.linalg.norm(magnitudes))
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -71,7 +71,7 @@ def test_parity_with_librosa(photo, settings, engine):
     if engine == "numba" and config.fft_length & (config.fft_length - 1):
         engine = "auto"  # which is then another, of the same result
     magnitudes = magnitudes_of(photo, config)
-    # The compiled engine rounds each product, so as not to depend on the process: of 2048 samples that is 1.13e-6.
+    # The compiled engine rounds each product, so that results do not depend on the process: 1.13e-6 with 2048 samples.
     once = 1.2e-6 if engine == "numba" and config.fft_length == 2048 else 1e-6
     for iterations, tolerance in ((1, once), (4, 3e-6), (32, 3e-4)):
         config = config.replace(iterations=iterations)
@@ -129,7 +129,7 @@ def test_istft_inverts_stft(settings):
     np.testing.assert_allclose(again, audio, atol=1e-4)
 
 
-# What each algorithm reaches in dB after 16 and after 32 rounds, with a margin: in this order they get better.
+# Bounds in dB for each algorithm after 16 and 32 iterations, with a margin, from the worst to the best.
 REACHED = {
     "griffin_lim": (-22, -25),
     "fast_griffin_lim": (-25, -28),
@@ -183,7 +183,7 @@ def test_structured_phase_needs_fewer_iterations_and_peaks_higher(photo):
 
 
 def test_a_given_phase_is_where_the_search_starts(photo_sound):
-    """The true phase of a real sound: it is found at once."""
+    """From the true phase of audio, the first iteration finds it."""
     transform = librosa.stft(photo_sound, n_fft=1024, hop_length=512)
     for engine in ("numba", "tensorflow"):
         audio = magnitudes_to_audio(
@@ -237,10 +237,10 @@ def test_lossless_returns_every_bit_through_a_file(tmp_path, photo, kind, extens
     sonikeras.write_audio(path, audio, "lossless")
     from_file, config = sonikeras.read_audio(path)
     np.testing.assert_array_equal(from_file, audio)
-    heard = sonikeras.desonify(from_file, config)
-    np.testing.assert_array_equal(heard, magnitudes_to_image(image_to_magnitudes(image, config=config)))
+    reconstruction = sonikeras.desonify(from_file, config)
+    np.testing.assert_array_equal(reconstruction, magnitudes_to_image(image_to_magnitudes(image, config=config)))
     if image.shape == (512, 128):
-        np.testing.assert_array_equal(heard, image)
+        np.testing.assert_array_equal(reconstruction, image)
 
 
 def test_lossless_shows_the_image(photo):
@@ -296,7 +296,7 @@ def test_layer_with_a_given_phase_is_the_function():
     ("algorithm", "initial_phase"), [*((name, "random") for name in ALGORITHMS), ("fast_griffin_lim", "structured")]
 )
 def test_gradient_against_finite_differences(algorithm, initial_phase):
-    # Few rounds: each bends the function more where a bin is nearly 0, and differences are of single precision.
+    # Few iterations: each makes the function less linear where a bin is nearly 0, in single precision.
     layer = GriffinLim(64, 32, iterations=2, algorithm=algorithm, initial_phase=initial_phase)
     x = tf.constant(MAGNITUDES[:1] + 0.1)
     rng = np.random.default_rng(1)
@@ -383,13 +383,13 @@ def test_pipeline_gives_what_sonify_gives(engine):
     data = sonikeras.dataset(
         "c2", split="test", images_per_class=40, engine=engine, output="audio", cache=False, shuffle=False
     )
-    sounds = np.concatenate([x for x, _ in data])
-    for image, sound in zip(data.examples.items, sounds, strict=True):
+    clips = np.concatenate([x for x, _ in data])
+    for image, clip in zip(data.examples.items, clips, strict=True):
         expected = sonikeras.sonify(np.asarray(image), engine=engine, seed=42)
-        np.testing.assert_allclose(sound, expected, atol=1.1 / 32768)
+        np.testing.assert_allclose(clip, expected, atol=1.1 / 32768)
 
 
-def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
+def test_compiled_code_works_without_a_folder_to_keep_it_in(monkeypatch):
     from sonikeras.signal import _kernels as kernels
 
     njit = kernels.numba.njit
@@ -408,11 +408,19 @@ def test_without_a_folder_for_compiled_code_it_still_works(monkeypatch):
     assert np.isfinite(retrieve(rows, rows, 0 * rows, window, *weights, 2, 1, False, 0.0, 0.0, 1.0)).all()
 
 
-def test_compiled_code_is_kept_on_disk_and_gives_the_same_to_the_bit(tmp_path):
+def test_compiled_code_is_kept_on_disk_and_announced_on_a_terminal(tmp_path):
     script = """
-import zlib
+import io, pathlib, sys, zlib
 import numpy as np
-from sonikeras.signal import _kernels as kernels
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+if sys.argv[1] == "terminal":
+    sys.stderr = Terminal()
+from sonikeras.signal import _compilation as compilation, _kernels as kernels
+compilation._INSTALLED = pathlib.Path(sys.argv[2])
 rng = np.random.default_rng(0)
 magnitudes, phase = rng.rayleigh(size=(513, 80)).astype("float32"), rng.normal(size=(513, 80)).astype("float32")
 frame = dict(frame_length=1024, frame_step=512, fft_length=1024, window="hann")
@@ -420,12 +428,22 @@ for algorithm in ("fast_griffin_lim", "lbfgs"):
     audio = kernels.griffin_lim(magnitudes, phase, **frame, algorithm=algorithm, iterations=8, momentum=0.99)
     print(zlib.crc32(audio.tobytes()))
 print(sum(kernels._compiled(1024).stats.cache_hits.values()))
+print(sys.stderr.getvalue() if sys.argv[1] == "terminal" else "")
 """
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    (*compiled, none), (*kept, one) = [
-        subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-        ).stdout.split()
-        for _ in range(2)
-    ]
-    assert compiled == kept and (none, one) == ("0", "1")
+
+    def run(folder, stderr, installed=tmp_path / "none"):
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / folder)}
+        command = [sys.executable, "-c", script, stderr, str(installed)]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert not result.stderr
+        *audio, hits, message = result.stdout.split("\n", 3)
+        return audio, hits, message.strip()
+
+    audio, hits, message = run("one", "terminal")
+    assert hits == "0"
+    assert message == "sonikeras: compiling phase retrieval for fft_length=1024, which takes about ten seconds"
+    assert run("one", "terminal") == (audio, "1", "")
+    # A folder of the installation that this user cannot write to.
+    (installed,) = (tmp_path / "one").iterdir()
+    assert run("two", "file", installed) == (audio, "1", "")
+    assert not list((tmp_path / "two").glob("*/*"))

@@ -1,4 +1,4 @@
-"""Pictures turned back into levels, and drawn anew."""
+"""Decibels are read from pictures, and pictures are redrawn from them."""
 
 import io
 
@@ -13,7 +13,7 @@ from sonikeras.signal import chain, pictures
 STUDY = sonikeras.SonificationConfig.preset("study")
 # From -80 dB to 0, each of the 256 shades in two columns and four rows.
 SHADES = np.repeat(np.repeat(np.arange(256)[None], 4, axis=0), 2, axis=1)
-LEVELS = SHADES / 255 * 80 - 80
+DECIBELS = SHADES / 255 * 80 - 80
 
 
 def drawn(colormap, shades=SHADES):
@@ -28,25 +28,25 @@ def as_jpeg(picture, quality=90):
 
 @pytest.mark.parametrize("colormap", ["magma", "gray", "inferno", "gist_stern", "magma_r"])
 def test_levels_of_all_colors(colormap):
-    levels = pictures.levels(drawn(colormap), colormap)
-    assert levels.dtype == np.float32 and levels.min() == -80 and levels.max() == 0
-    np.testing.assert_allclose(levels, LEVELS, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(pictures.levels(drawn(colormap), colormap, 60), LEVELS * 60 / 80, rtol=0, atol=1e-5)
+    db = pictures.decibels(drawn(colormap), colormap)
+    assert db.dtype == np.float32 and db.min() == -80 and db.max() == 0
+    np.testing.assert_allclose(db, DECIBELS, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(pictures.decibels(drawn(colormap), colormap, 60), DECIBELS * 60 / 80, rtol=0, atol=1e-5)
 
 
 def test_neighboring_shades_may_share_a_color():
-    assert np.abs(pictures.levels(drawn("viridis"), "viridis") - LEVELS).max() <= 80 / 255 + 1e-5
+    assert np.abs(pictures.decibels(drawn("viridis"), "viridis") - DECIBELS).max() <= 80 / 255 + 1e-5
 
 
 def test_levels_are_those_that_were_drawn(photo_sound):
-    levels = pictures.levels(sonikeras.picture(photo_sound))
+    db = pictures.decibels(sonikeras.picture(photo_sound))
     shown = chain.db_to_picture(chain.audio_to_db(photo_sound, STUDY), STUDY.replace(colormap="gray"))
-    np.testing.assert_allclose(levels, np.asarray(shown)[..., 0] / 255 * 80 - 80, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(db, np.asarray(shown)[..., 0] / 255 * 80 - 80, rtol=0, atol=1e-5)
 
 
 def test_levels_of_a_jpeg(photo_sound):
     picture = sonikeras.picture(photo_sound)
-    difference = np.abs(pictures.levels(as_jpeg(picture)) - pictures.levels(picture))
+    difference = np.abs(pictures.decibels(as_jpeg(picture)) - pictures.decibels(picture))
     assert difference.mean() < 1 and np.quantile(difference, 0.99) < 4  # dB
 
 
@@ -54,7 +54,7 @@ def test_levels_of_a_jpeg(photo_sound):
 def test_levels_of_the_studys_pictures():
     for path in sorted(STUDY_PICTURES.glob("train/*/Image_1?.png"))[::3]:
         picture = sonikeras.read_image(path, color=True)
-        shades = np.rint((pictures.levels(picture) + 80) * 255 / 80).astype(int)
+        shades = np.rint((pictures.decibels(picture) + 80) * 255 / 80).astype(int)
         np.testing.assert_array_equal(drawn("magma", shades), picture)
 
 
@@ -62,9 +62,9 @@ def test_levels_of_the_studys_pictures():
 @pytest.mark.parametrize("shorter_side", [None, 30])
 def test_redrawn_in_the_same_way_is_resized(photo_sound, colormap, shorter_side):
     arguments = {"image_size": (24, 40), "shorter_side": shorter_side, "interpolation": "bicubic"}
-    picture = drawn(colormap, np.rint(pictures.levels(sonikeras.picture(photo_sound)) * 255 / 80 + 255).astype(int))
-    levels = pictures.levels(picture, colormap)
-    redrawn = pictures.redraw(levels, colormap=colormap, scale="db", **arguments)
+    picture = drawn(colormap, np.rint(pictures.decibels(sonikeras.picture(photo_sound)) * 255 / 80 + 255).astype(int))
+    db = pictures.decibels(picture, colormap)
+    redrawn = pictures.redraw(db, colormap=colormap, scale="db", **arguments)
     resized = pictures.resize(picture, **arguments)
     assert redrawn.dtype == np.uint8 and redrawn.shape == (24, 40, 3)
     # Grays are not rounded between the two directions.
@@ -72,15 +72,15 @@ def test_redrawn_in_the_same_way_is_resized(photo_sound, colormap, shorter_side)
 
 
 def test_redrawn_colors_are_those_of_draw():
-    size = {"image_size": LEVELS.shape}
+    size = {"image_size": DECIBELS.shape}
     for colormap in ("magma", "viridis"):
-        redrawn = pictures.redraw(LEVELS.astype(np.float32), colormap=colormap, **size)
-        shades = np.minimum(10 ** (LEVELS / 20) * 256, 255).astype(int)
+        redrawn = pictures.redraw(DECIBELS.astype(np.float32), colormap=colormap, **size)
+        shades = np.minimum(10 ** (DECIBELS / 20) * 256, 255).astype(int)
         np.testing.assert_array_equal(redrawn, drawn(colormap, shades))
 
 
 def squeezed(values, height, width):
-    """What an antialiased bilinear makes of values: means whose weights fall off linearly from each new pixel."""
+    """Antialiased bilinear resizing: means whose weights fall off linearly from each new pixel."""
     for axis, new in ((0, height), (1, width)):
         old = values.shape[axis]
         centers, scale = (np.arange(new)[:, None] + 0.5) * old / new, old / new
@@ -121,8 +121,8 @@ def test_dataset_draws_pictures_anew(picture_folder):
         assert x.shape == (224, 224, 3) and x.dtype == "float32"
         np.testing.assert_allclose(x, np.repeat(255 * amplitude[..., None], 3, axis=-1), rtol=0, atol=0.51)
     cropped = sonikeras.dataset(**arguments, colormap="magma", config="matched", shorter_side=256, image_size=200)
-    levels = pictures.levels(sonikeras.read_image(cropped.file_paths[0], color=True))
-    amplitude = squeezed(10 ** (levels / 20), 256, 512)
+    db = pictures.decibels(sonikeras.read_image(cropped.file_paths[0], color=True))
+    amplitude = squeezed(10 ** (db / 20), 256, 512)
     np.testing.assert_allclose(next(iter(cropped))[0][..., 0], 255 * amplitude[28:228, 156:356], rtol=0, atol=0.51)
     # Drawn as they were: nothing but a resize.
     for changes in ({"interpolation": "bicubic", "shorter_side": 256}, {"image_size": None}):
@@ -139,8 +139,8 @@ def test_dataset_draws_pictures_anew(picture_folder):
         ({"colormap": ["magma"]}, r"`colormap` must be None, or .* Received: colormap=\['magma'\]"),
         ({"colormap": "magma", "stage": "audio"}, "`colormap` must be None, or with stage='spec.*, stage='audio'"),
         ({"colormap": "magma", "stage": "image"}, "`colormap` must be None, or with stage='spec.*, stage='image'"),
-        ({"colormap": "tab10"}, "`colormap` must have another color for each level.*'tab10' .10 colors"),
-        ({"colormap": "twilight"}, "`colormap` must have another color for each level.*'twilight'"),
+        ({"colormap": "tab10"}, "`colormap` must have a different color for each value.*'tab10' .10 colors"),
+        ({"colormap": "twilight"}, "`colormap` must have a different color for each value.*'twilight'"),
         ({"colormap": "magma", "config": STUDY.replace(colormap="none")}, "Unknown `colormap`.*Received.*'none'"),
     ],
 )
@@ -154,4 +154,4 @@ def test_colormap_of_a_dataset(picture_folder, arguments, message):
 )
 def test_levels_of_what_is_no_picture(picture):
     with pytest.raises(ValueError, match=r"`picture` must be a uint8 array of shape .*3\]. Received: shape="):
-        pictures.levels(picture)
+        pictures.decibels(picture)

@@ -38,7 +38,7 @@ def test_modes_are_those_of_keras_layer(mode, scaling, padding):
     assert ours.shape == theirs.shape == layer.compute_output_shape(AUDIO.shape)
     if mode == "angle":
         ours, theirs = np.exp(1j * ours), np.exp(1j * theirs)
-    difference = np.abs(ours - theirs)  # theirs are sums with rounded cosines, which tells where nearly all cancels
+    difference = np.abs(ours - theirs)  # theirs are inaccurate where nearly everything cancels
     scale = np.abs(theirs).max()
     assert np.quantile(difference, 0.99) < 1e-4 * scale and difference.mean() < 1e-5 * scale
 
