@@ -1,2 +1,2 @@
-from ._pipeline import dataset as dataset
+from ._dataset import dataset as dataset
 from .augmentation import Augment as Augment
