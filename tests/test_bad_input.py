@@ -320,7 +320,7 @@ def test_audio_that_cannot_be_written(tmp_path):
         ({"name": "c3"}, r"Unknown data set. Allowed values: \['c2', 'c4', 'c10', 'c15'\].*Received: name='c3'"),
         ({"source": "web"}, r"Unknown `source`. Allowed values: .*Received: source='web'"),
         ({"stage": "video"}, r"Unknown `stage`. Allowed values: \['image', 'audio', 'spectrogram'\]. Received"),
-        ({"stage": "audio"}, 'Other sources than a folder are images: `stage` must be "image"'),
+        ({"stage": "audio"}, 'Only a folder can hold another stage than images: `stage` must be "image"'),
         (
             {"config": "best"},
             r"Unknown `preset`. Allowed values: \['study', 'matched', 'lossless'\]. Received: preset='best'",

@@ -4,6 +4,7 @@ from .images import read_image as read_image, write_image as write_image
 from .selection import (
     SPLITS as SPLITS,
     STAGES as STAGES,
+    Selection as Selection,
     class_names as class_names,
     data_sets as data_sets,
     load_examples as load_examples,

@@ -1,30 +1,20 @@
-"""Where examples come from: the built-in images, folders, arrays, Keras and TensorFlow Datasets."""
+"""The selection of examples: which images or recordings, of which classes, in which split."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sonikeras.config._checks import check_choice, check_number
-from sonikeras.sources import (
-    _builtin as builtin,
-    _cifar as cifar,
-    _folders as folders,
-    _listing as listings,
-    _tfds as tfds,
-    audio as sounds,
-    images,
-    records,
-)
-from sonikeras.sources._classes import CHOICES, SIZES
+from sonikeras.sources import _builtin as builtin, _folders as folders, audio, images, records
+from sonikeras.sources._classes import SIZES
 from sonikeras.sources._duplicates import duplicates_between, groups_of_duplicates
-from sonikeras.sources._listing import Listing
+from sonikeras.sources._opened import Source, choose_classes, load, open_source
 from sonikeras.sources._splits import in_part
 from sonikeras.sources.examples import Examples, Record, check_shard, readable
 
@@ -33,6 +23,7 @@ __all__ = [
     "STAGES",
     "Examples",
     "Record",
+    "Selection",
     "check_shard",
     "class_names",
     "data_sets",
@@ -43,231 +34,216 @@ __all__ = [
 ]
 
 
-STAGES = {"image": images.EXTENSIONS, "audio": sounds.EXTENSIONS, "spectrogram": images.EXTENSIONS}
+#: What the files of a data set can be, and the extensions of such files.
+STAGES = {"image": images.EXTENSIONS, "audio": audio.EXTENSIONS, "spectrogram": images.EXTENSIONS}
 
 
 SPLITS = ("train", "validation", "test")
 
 
-_SOURCES = ("builtin", "keras:cifar10", "keras:cifar100", "tfds:NAME")
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """A selection of examples. `sonikeras.dataset`, `sonikeras.prepare` and the command line take its fields.
+
+    Creating a selection checks its fields. The data are not read before `examples` or `class_names` is called.
+
+    Args:
+        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`: that many classes, which each source defines. Defaults to `None`: all
+            classes of the source. `classes` takes precedence.
+        data_dir: Folder to read. Its files lie in `data_dir/<class>/`, or, pre-split, in `data_dir/train/<class>/`,
+            `data_dir/test/<class>/` and optionally `data_dir/validation/<class>/`; or they are the record files of
+            `sonikeras.prepare`. Without pre-split folders, a hash of each file's name assigns a fifth of the files to
+            the test split. Defaults to `None`: `source` is read.
+        source: `"builtin"` (the images in this package), `"keras:cifar10"`, `"keras:cifar100"`, `"tfds:NAME"` (a data
+            set of TensorFlow Datasets), or a pair of arrays `(images, labels)`. Missing data are downloaded. `data_dir`
+            takes precedence. Defaults to `"builtin"`.
+        classes: Names of the classes to select. Labels are indices into the sorted names. Defaults to `None`: the
+            classes that `name` stands for.
+        images_per_class: Integer of at least 5, the largest number of examples of a class. A fifth of them are in the
+            test split. Defaults to `None`: 280 of the built-in images, all examples of other sources.
+        stage: Kind of the files: `"image"`; `"audio"`, recordings; or `"spectrogram"`, pictures of spectrograms.
+            Only a folder can hold another stage than images. Defaults to `"image"`.
+        validation_split: Float in `0 <= validation_split < 1`, the fraction of the training split to hold out as
+            `"validation"`. A hash of the names decides. Defaults to 0.
+        fold: `(i, k)` for fold `i` of a `k`-fold cross-validation within the training split: `"test"` is then that
+            fold and `"train"` the others. The test split of the source is not used. A hash of the names decides.
+            Defaults to `None`.
+        group_duplicates: Boolean, whether `validation_split` and `fold` keep near-duplicates together: images whose
+            thumbnails, or mirrored thumbnails, have a correlation above 0.96. Reads all images. Defaults to `False`.
+        shard: `(index, count)` to select every `count`-th example of a split, starting at `index`. Defaults to `None`:
+            all.
+
+    Raises:
+        ValueError: A field has a value that is not allowed.
+
+    Example:
+        >>> from sonikeras.sources import Selection
+        >>> selection = Selection("c2", images_per_class=10)
+        >>> selection.class_names()
+        ['cat', 'dog']
+        >>> {split: len(selection.examples(split)) for split in selection.splits()}
+        {'train': 16, 'test': 4}
+    """
+
+    name: str | None = None
+    _: dataclasses.KW_ONLY
+    data_dir: str | os.PathLike | None = None
+    source: Any = "builtin"
+    classes: Sequence[str] | None = None
+    images_per_class: int | None = None
+    stage: str = "image"
+    validation_split: float = 0.0
+    fold: tuple[int, int] | None = None
+    group_duplicates: bool = False
+    shard: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("stage", self.stage, STAGES)
+        if self.name is not None and self.name not in SIZES:
+            raise ValueError(
+                "Unknown data set. Allowed values: "
+                f"{list(SIZES)}, or None for all classes. Received: name={self.name!r}"
+            )
+        if self.classes is not None:
+            if isinstance(self.classes, str) or not isinstance(self.classes, Iterable):
+                raise ValueError(
+                    f"`classes` must be a sequence of class names, or None. Received: classes={self.classes!r}"
+                )
+            object.__setattr__(self, "classes", tuple(self.classes))
+        if self.images_per_class is not None and (
+            not isinstance(self.images_per_class, int) or self.images_per_class < builtin.MIN_IMAGES_PER_CLASS
+        ):
+            raise ValueError(
+                f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}: one in five is a "
+                f"test image. Received: images_per_class={self.images_per_class!r}"
+            )
+        rule = "a number in 0 <= validation_split < 1"
+        check_number("validation_split", self.validation_split, rule, lambda fraction: 0 <= fraction < 1)
+        if self.fold is not None:
+            object.__setattr__(self, "fold", _check_fold(self.fold))
+        if self.group_duplicates and self.stage == "audio":
+            raise ValueError(
+                "`group_duplicates` compares images: `stage` must not be 'audio'. Received: group_duplicates=True"
+            )
+        if self.shard is not None:
+            object.__setattr__(self, "shard", check_shard(self.shard))
+
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of their labels: sorted, or for integer labels in their order.
+
+        Raises:
+            ValueError: A class is unknown, or the source does not have as many classes as the name says.
+            FileNotFoundError: The folder does not exist.
+            OSError: The data are missing and cannot be downloaded.
+            ImportError: TensorFlow Datasets is not installed.
+        """
+        return self._choose(self._open())
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the source has, without those that `validation_split` and `fold` create.
+
+        A validation folder serves as the test split where there is no test folder.
+        """
+        if self.data_dir is None or _holds_records(self.data_dir):
+            return ("train", "test")
+        found = folders.layout(Path(self.data_dir)).splits
+        return tuple(split for split in SPLITS if split == "train" or split in found)
+
+    def examples(self, split: str) -> Examples:
+        """The examples of a split, class by class, in a fixed order.
+
+        Args:
+            split: `"train"` or `"test"`; also `"validation"` with `validation_split`, or in a folder that has such a
+                split.
+
+        Raises:
+            ValueError: The split is unknown or has no examples of a class.
+            FileNotFoundError, OSError, ImportError: As in `class_names`.
+        """
+        check_choice("split", split, SPLITS)
+        source = self._open()
+        chosen = self._choose(source)
+        origin = self._origin(source, split)
+        examples = load(source, chosen, origin, self.images_per_class)
+        if origin == "train" and (self.fold is not None or self.validation_split):
+            examples = self._subset(examples, split)
+        return examples if self.shard is None else _shard(examples, self.shard)
+
+    def near_duplicates(self) -> list[tuple[str, str, float]]:
+        """Pairs of a training and a test image that resemble each other. See `sonikeras.near_duplicates`."""
+        check_choice("stage", self.stage, [stage for stage in STAGES if stage != "audio"])
+        train, test = self.examples("train"), self.examples("test")
+        return [
+            (train.describe(i), test.describe(j), correlation) for i, j, correlation in duplicates_between(train, test)
+        ]
+
+    def _open(self) -> Source:
+        return open_source(self.source, self.data_dir, stage=self.stage, extensions=STAGES[self.stage])
+
+    def _choose(self, source: Source) -> list[str]:
+        return choose_classes(source, self.name, self.classes)
+
+    def _origin(self, source: Source, split: str) -> str:
+        """The split of the source that contains a split."""
+        if split == "validation" and not self.validation_split:
+            if not source.has_validation:
+                raise ValueError(
+                    '`split="validation"` needs `validation_split` above 0, or a folder with a validation split. '
+                    f"Received: validation_split=0, and none in {source.title}"
+                )
+            return "validation"
+        return "test" if split == "test" and self.fold is None else "train"
+
+    def _subset(self, examples: Examples, split: str) -> Examples:
+        """The examples of the source's training split that `fold` and `validation_split` leave for a split."""
+        keys, fold = examples.keys, self.fold
+        groups = groups_of_duplicates(examples) if self.group_duplicates else None
+        chosen = np.ones(len(keys), bool)
+        if fold is not None:
+            held_out = in_part(keys, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
+            chosen &= held_out == (split == "test")
+        if split != "test" and self.validation_split:
+            held_out = in_part(keys, 0, self.validation_split, salt="validation", groups=groups)
+            chosen &= held_out == (split == "validation")
+        subset = examples.select(np.flatnonzero(chosen).tolist())
+        missing = sorted(set(range(len(subset.class_names))) - set(subset.labels.tolist()))
+        if missing:
+            raise ValueError(
+                f"The hash of the names must assign examples of each class to the split {split!r}: have more images, "
+                f"or larger splits. Received: none of {[subset.class_names[label] for label in missing]}, with "
+                f"fold={fold}, validation_split={self.validation_split}"
+            )
+        return subset
 
 
-_SHOWN = 20  # names of classes in an error
+def _check_fold(fold: Any) -> tuple[int, int]:
+    pair = isinstance(fold, tuple | list) and len(fold) == 2 and all(isinstance(n, int) for n in fold)
+    if not pair or not 0 <= fold[0] < fold[1] or fold[1] < 2:
+        raise ValueError(f"`fold` must be (i, k) with k >= 2 and 0 <= i < k, or None. Received: fold={fold!r}")
+    return fold[0], fold[1]
 
 
-def load_examples(
-    name: str | None,
-    split: str,
-    *,
-    data_dir: str | os.PathLike | None = None,
-    source: Any = "builtin",
-    classes: Sequence[str] | None = None,
-    images_per_class: int | None = None,
-    stage: str = "image",
-    validation_split: float = 0.0,
-    fold: tuple[int, int] | None = None,
-    group_duplicates: bool = False,
-) -> Examples:
-    """Finds the examples of one split. The arguments are those of `sonikeras.dataset`."""
-    check_choice("split", split, SPLITS)
-    check_choice("stage", stage, STAGES)
-    _check_division(validation_split, fold, stage, group_duplicates)
-    if images_per_class is not None and (
-        not isinstance(images_per_class, int) or images_per_class < builtin.MIN_IMAGES_PER_CLASS
-    ):
+def _shard(examples: Examples, shard: tuple[int, int]) -> Examples:
+    part = examples.shard(*shard)
+    if not len(part):
         raise ValueError(
-            f"`images_per_class` must be an integer of at least {builtin.MIN_IMAGES_PER_CLASS}: one in five is a test "
-            f"image. Received: images_per_class={images_per_class!r}"
+            f"`shard` must leave at least one example: there are {len(examples)}. Received: shard={shard!r}"
         )
-    opened = _open(name, data_dir, source, stage)
-    chosen = _choose(name, opened, classes)
-    whole = _whole(opened, split, validation_split, fold)
-    examples = _examples(opened, chosen, whole, images_per_class)
-    if whole != "train" or (fold is None and not validation_split):
-        return examples
-    return _divided(examples, split, validation_split, fold, group_duplicates)
+    return part
+
+
+def _holds_records(data_dir: str | os.PathLike) -> bool:
+    return Path(data_dir).is_dir() and records.holds_records(data_dir)
+
+
+def load_examples(name: str | None, split: str, **selection: Any) -> Examples:
+    """The examples of a split: `Selection(name, **selection).examples(split)`."""
+    return Selection(name, **selection).examples(split)
 
 
 def parts_of(data_dir: str | os.PathLike | None) -> tuple[str, ...]:
-    """The splits that `load_examples` finds without dividing a training part.
-
-    Args:
-        data_dir: The user's folder, or `None` for another source. The test part is the validation part where there is
-            no other. A training part is expected of each source, and its absence is an error of `load_examples`.
-
-    Example:
-        >>> from sonikeras.sources import parts_of
-        >>> parts_of(None)
-        ('train', 'test')
-    """
-    if data_dir is None or (Path(data_dir).is_dir() and records.holds_records(data_dir)):
-        return ("train", "test")
-    found = folders.layout(Path(data_dir)).splits
-    return tuple(split for split in SPLITS if split == "train" or split in found)
-
-
-def _whole(source: _Source, split: str, validation_split: float, fold: tuple[int, int] | None) -> str:
-    """The part of a source that a split is, or is taken from: a fold from the training part, as a validation split."""
-    if split == "validation" and not validation_split:
-        if not source.has_validation:
-            raise ValueError(
-                '`split="validation"` needs `validation_split` above 0, or a folder with a validation part. '
-                f"Received: validation_split=0, and none in {source.title}"
-            )
-        return "validation"
-    return "test" if split == "test" and fold is None else "train"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Source:
-    """A source with all of its classes.
-
-    Attributes:
-        title: What an error calls it.
-        choices: The classes of each name, where the source has a choice of its own.
-        class_names: Names of all classes, in order.
-        load: Function of the classes' names, a part and the most images of a class, to what there is of them.
-        has_validation: Boolean, whether it comes with a validation part.
-    """
-
-    title: str
-    choices: dict[str, tuple[str, ...]]
-    class_names: list[str]
-    load: Callable[[list[str], str, int | None], Listing]
-    has_validation: bool = False
-
-
-def _open(name: str | None, data_dir: str | os.PathLike | None, source: Any, stage: str) -> _Source:
-    """The source that the arguments mean."""
-    if name is not None and name not in SIZES:
-        raise ValueError(
-            f"Unknown data set. Allowed values: {list(SIZES)}, or None for all classes. Received: name={name!r}"
-        )
-    if data_dir is not None:
-        root = Path(data_dir)
-        if root.is_dir() and records.holds_records(root):
-            find = functools.partial(_recorded, root, stage=stage)
-            return _Source(
-                str(root), CHOICES["folder"], records.class_names(root), _parts(find), records.has_validation(root)
-            )
-        found = folders.layout(root)
-        find = functools.partial(folders.listing, found, extensions=STAGES[stage])
-        return _Source(
-            str(root), CHOICES["folder"], folders.class_folders(found), _parts(find), "validation" in found.parts
-        )
-    if stage != "image":
-        raise ValueError(
-            'Other sources than a folder are images: `stage` must be "image" without `data_dir`. '
-            f"Received: stage={stage!r}"
-        )
-    if not isinstance(source, str):
-        pixels, labels, names = listings.check_arrays(source)
-        return _Source("the arrays", {}, names, _parts(lambda chosen, _: listings.of_arrays(pixels, labels, chosen)))
-    kind, _, title = source.partition(":")
-    if source == "builtin":
-        return _Source("the built-in images", CHOICES["builtin"], list(builtin.CLASSES["c15"]), _load_builtin)
-    if kind == "keras" and title in cifar.ARCHIVES:
-        find = functools.partial(cifar.listing, title)
-        return _Source(title, CHOICES[title], list(cifar.ARCHIVES[title].classes), _parts(find))
-    if kind == "tfds" and title:
-        builder = tfds.prepared(title)
-        choices = CHOICES.get(builder.name, {})
-        return _Source(title, choices, tfds.class_names(builder), _parts(functools.partial(tfds.listing, builder)))
-    raise ValueError(
-        f"Unknown `source`. Allowed values: {list(_SOURCES)}, or a pair of arrays (images, labels). "
-        f"Received: source={source!r}"
-    )
-
-
-def _parts(find: Callable[[list[str], str], Listing]) -> Callable[[list[str], str, int | None], Listing]:
-    return lambda names, split, images_per_class: listings.part(find(names, split), split, images_per_class)
-
-
-def _load_builtin(names: list[str], split: str, images_per_class: int | None) -> Listing:
-    limit = {} if images_per_class is None else {"images_per_class": images_per_class}
-    pixels, labels, ids = builtin.load(names, split, **limit)
-    return Listing(labels.tolist(), ids, ids, pixels, divided=True)
-
-
-def _recorded(directory: Path, class_names: list[str], split: str, *, stage: str) -> Listing:
-    """What `sonikeras.prepare` wrote as records, of some classes."""
-    if stage == "image":
-        raise ValueError(
-            "The records that `sonikeras.prepare` writes hold sounds and pictures: `stage` must be 'audio' or "
-            f"'spectrogram'. Received: stage='image', data_dir={directory}"
-        )
-    all_names, found, names, places = records.load(directory, split, stage)
-    numbers = {all_names.index(name): label for label, name in enumerate(class_names)}
-    chosen = [i for i, label in enumerate(found) if label in numbers]
-    labels = [numbers[found[i]] for i in chosen]
-    named = [names[i] for i in chosen]
-    items = [places[i] for i in chosen]
-    return Listing(labels, named, named, items, divided=True).take(listings.by_class(labels))
-
-
-def _examples(source: _Source, class_names: list[str], split: str, images_per_class: int | None) -> Examples:
-    found = source.load(class_names, split, images_per_class)
-    missing = [class_names[label] for label in sorted(set(range(len(class_names))) - set(found.labels))]
-    if not found.items or (missing and split == "train"):
-        if found.divided:
-            raise ValueError(
-                f"Each class must have examples in the part {split!r}. Received: none of {missing} in {source.title}"
-            )
-        raise ValueError(
-            f"The hash of names or contents must put some of each class into the part {split!r}: have more of them, or "
-            f"folders train/ and test/. Received: none of {missing} in {source.title}"
-        )
-    return Examples(
-        class_names,
-        np.array(found.labels, np.int32),
-        list(found.names),
-        list(found.items),
-        list(found.keys) if found.by_content else _keys(found, class_names),
-    )
-
-
-def _keys(found: Listing, class_names: list[str]) -> list[str]:
-    """Class and name of each example. A file counts without its ending, which names have or lack as other files do."""
-    return [
-        f"{class_names[label]}/{key.rpartition('.')[0] if isinstance(item, Path) else key}"
-        for label, key, item in zip(found.labels, found.keys, found.items, strict=True)
-    ]
-
-
-def _check_division(validation_split: float, fold: tuple[int, int] | None, stage: str, group_duplicates: bool) -> None:
-    rule = "a number in 0 <= validation_split < 1"
-    check_number("validation_split", validation_split, rule, lambda share: 0 <= share < 1)
-    if fold is not None:
-        whole = isinstance(fold, tuple | list) and len(fold) == 2 and all(isinstance(n, int) for n in fold)
-        if not whole or not 0 <= fold[0] < fold[1] or fold[1] < 2:
-            raise ValueError(f"`fold` must be (i, k) with k >= 2 and 0 <= i < k, or None. Received: fold={fold!r}")
-    if group_duplicates and stage == "audio":
-        raise ValueError(
-            "`group_duplicates` compares images: `stage` must not be 'audio'. Received: group_duplicates=True"
-        )
-
-
-def _divided(
-    examples: Examples, split: str, validation_split: float, fold: tuple[int, int] | None, group_duplicates: bool
-) -> Examples:
-    """The part of the training part that a fold and a validation split leave for `split`."""
-    keys = examples.keys
-    groups = groups_of_duplicates(examples) if group_duplicates else None
-    chosen = np.ones(len(keys), bool)
-    if fold is not None:
-        held_out = in_part(keys, fold[0] / fold[1], (fold[0] + 1) / fold[1], salt="fold", groups=groups)
-        chosen &= held_out == (split == "test")
-    if split != "test" and validation_split:
-        chosen &= in_part(keys, 0, validation_split, salt="validation", groups=groups) == (split == "validation")
-    part = examples.select(np.flatnonzero(chosen).tolist())
-    missing = sorted(set(range(len(part.class_names))) - set(part.labels.tolist()))
-    if missing:
-        raise ValueError(
-            f"The hash of the names must put some of each class into the part {split!r}: have more images, or larger "
-            f"parts. Received: none of {[part.class_names[label] for label in missing]}, with fold={fold}, "
-            f"validation_split={validation_split}"
-        )
-    return part
+    """`Selection(data_dir=data_dir).splits()`."""
+    return Selection(data_dir=data_dir).splits()
 
 
 def near_duplicates(
@@ -279,19 +255,21 @@ def near_duplicates(
     images_per_class: int | None = None,
     stage: str = "image",
 ) -> list[tuple[str, str, float]]:
-    """Finds test images of a data set that resemble training images, which makes its test too easy.
+    """Finds test images that resemble training images. Such pairs make the test too easy.
 
-    Two images are alike if the Pearson correlation of their thumbnails, 32 x 32 pixels in gray, or of one's with the
-    other's mirror image, is above 0.96. All images are read and all pairs compared.
+    Two images resemble each other if the Pearson correlation of their thumbnails (32 x 32 pixels, grayscale), or of
+    one thumbnail and the other one mirrored, is above 0.96. All images are read and all pairs compared.
 
     Args:
-        name: As of `sonikeras.dataset`, like all arguments.
+        name, data_dir, source, classes, images_per_class, stage: See `sonikeras.sources.Selection`. `stage` is
+            `"image"` or `"spectrogram"`.
 
     Returns:
-        List of `(training image, test image, correlation)`, most alike first: paths of files, or class and name.
+        List of `(training image, test image, correlation)`, most similar first. An image is named by its path, or by
+        class and name.
 
     Raises:
-        ValueError: An argument breaks its rule, or an image cannot be read; the message names it.
+        ValueError: An argument has a value that is not allowed, or an image cannot be read; the message names it.
 
     Example:
         >>> import sonikeras
@@ -299,16 +277,9 @@ def near_duplicates(
         Reading ...
         []
     """
-    check_choice("stage", stage, [stage for stage in STAGES if stage != "audio"])
-    options: dict[str, Any] = {
-        "data_dir": data_dir,
-        "source": source,
-        "classes": classes,
-        "images_per_class": images_per_class,
-        "stage": stage,
-    }
-    train, test = (load_examples(name, split, **options) for split in ("train", "test"))
-    return [(train.describe(i), test.describe(j), correlation) for i, j, correlation in duplicates_between(train, test)]
+    return Selection(
+        name, data_dir=data_dir, source=source, classes=classes, images_per_class=images_per_class, stage=stage
+    ).near_duplicates()
 
 
 def data_sets() -> list[str]:
@@ -323,22 +294,16 @@ def class_names(
     source: Any = "builtin",
     classes: Sequence[str] | None = None,
 ) -> list[str]:
-    """Names of the classes of a data set, in the order of their labels.
-
-    That is the sorted order, and for arrays with integers as labels their order.
+    """Names of the classes of a data set, in the order of their labels: sorted, or for integer labels in their order.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"`, `"c15"`, or `None`: all classes of the source. `classes` wins.
-        data_dir: Folder with a folder for each class, or with `train/` and `test/` (and `validation/`) that have them.
-        source: `"builtin"`, `"keras:cifar10"`, `"keras:cifar100"`, `"tfds:NAME"` (a data set of TensorFlow Datasets,
-            which is downloaded where it is not there, after a line which says so), or a pair of arrays
-            `(images, labels)`. `data_dir` wins.
-        classes: Names of the classes to take.
+        name, data_dir, source, classes: See `sonikeras.sources.Selection`.
 
     Raises:
-        ValueError: An unknown data set, source or class, or a number of classes that is not the data set's.
-        FileNotFoundError: There is no such folder.
-        OSError: The data are not there and cannot be fetched.
+        ValueError: The data set, the source or a class is unknown, or the source does not have as many classes as the
+            name says.
+        FileNotFoundError: The folder does not exist.
+        OSError: The data are missing and cannot be downloaded.
         ImportError: TensorFlow Datasets is not installed.
 
     Example:
@@ -348,29 +313,4 @@ def class_names(
         >>> sonikeras.class_names("c4", source="keras:cifar100")
         ['bus', 'motorcycle', 'pickup_truck', 'streetcar']
     """
-    return _choose(name, _open(name, data_dir, source, "image"), classes)
-
-
-def _choose(name: str | None, source: _Source, classes: Sequence[str] | None) -> list[str]:
-    available = source.class_names
-    if classes is not None:
-        asked = list(classes)
-        if not asked or len(set(asked)) < len(asked) or not set(asked) <= set(available):
-            raise ValueError(f"`classes` must be different ones of {_some(available)}. Received: classes={asked}")
-    else:
-        asked = list(source.choices.get(name or "", ()))
-        if not asked or not set(asked) <= set(available):
-            asked = available
-    chosen = [class_name for class_name in available if class_name in set(asked)]
-    if name is not None and classes is None and len(chosen) != SIZES[name]:
-        raise ValueError(
-            f'"{name}" has {SIZES[name]} classes: choose them with `classes`, or pass None for the name to take all. '
-            f"Received: {len(chosen)} classes, {_some(chosen)}, in {source.title}"
-        )
-    if len(chosen) < 2:
-        raise ValueError(f"A data set must have at least 2 classes. Received: {chosen} in {source.title}")
-    return chosen
-
-
-def _some(names: list[str]) -> str:
-    return str(names) if len(names) <= _SHOWN else f"{str(names[:_SHOWN])[:-1]}, ... ({len(names)} in all)]"
+    return Selection(name, data_dir=data_dir, source=source, classes=classes).class_names()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import hashlib
 import io
 import re
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sonikeras.config._checks import check_audio, check_choice, check_integer, check_number, check_peak
+from sonikeras.config._seeds import check_seed, generator
 from sonikeras.sources.audio import from_pcm16, to_pcm16
 from sonikeras.transmission._decibels import add_noise, amplitude_ratio, apply_gain
 
@@ -544,16 +544,13 @@ def transmit(audio: np.ndarray, sample_rate: int, channel: str | Channel, *, see
         True
     """
     check_integer("sample_rate", sample_rate, minimum=1)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
+    seed = check_seed(seed)
     return from_pcm16(transmit_pcm16(to_pcm16(check_peak(check_audio(audio))), sample_rate, as_channel(channel), seed))
 
 
 def transmit_pcm16(pcm: np.ndarray, sample_rate: int, channel: Channel, seed: int) -> np.ndarray:
     """The same of 16-bit PCM: int16 `[samples]` to int16 `[samples]`."""
-    content = hashlib.sha256(pcm.tobytes()).digest()
-    rng = np.random.default_rng([int(seed), int.from_bytes(content[:8], "little")])
-    received = check_audio(channel(from_pcm16(pcm), sample_rate, rng))
+    received = check_audio(channel(from_pcm16(pcm), sample_rate, generator(seed, pcm.tobytes())))
     if len(received) != len(pcm):
         raise ValueError(
             f"A channel must keep the length of {len(pcm)} samples. Received: {len(received)} samples of {channel}"

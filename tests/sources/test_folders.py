@@ -51,7 +51,7 @@ def test_a_class_may_have_no_test_file(image_folder, tmp_path):
     test = load_examples(None, "test", data_dir=root)
     assert test.class_names == ["ant", "bee"] and test.labels.tolist() == [1, 1]
     shutil.rmtree(root / "test" / "bee")
-    with pytest.raises(ValueError, match="must have examples in the part 'test'. Received: none of .*'ant', 'bee'"):
+    with pytest.raises(ValueError, match="must have examples in the split 'test'. Received: none of .*'ant', 'bee'"):
         load_examples(None, "test", data_dir=root)
     shutil.rmtree(root / "train" / "bee")
     (root / "test" / "ant").mkdir()
@@ -345,7 +345,7 @@ def test_parts_by_their_names(tmp_path, image, above, train, test, recwarn, caps
     root = tree(tmp_path / "root", image, counts)
     assert sonikeras.class_names(None, data_dir=root) == CLASSES
     assert sizes(root, "train", "test") == [6, 4]
-    with pytest.raises(ValueError, match="needs `validation_split` above 0, or a folder with a validation part"):
+    with pytest.raises(ValueError, match="needs `validation_split` above 0, or a folder with a validation split"):
         load_examples(None, "validation", data_dir=root)
     assert not recwarn and not capsys.readouterr().out
 
@@ -448,7 +448,7 @@ def test_images_without_classes_beside_parts(tmp_path, image, capsys):
     assert parts_of(root) == ("train", "test")
     shutil.rmtree(root / "val")
     assert sizes(root, "train") == [6] and parts_of(root) == ("train",)
-    with pytest.raises(ValueError, match="Each class must have examples in the part 'test'"):
+    with pytest.raises(ValueError, match="Each class must have examples in the split 'test'"):
         load_examples(None, "test", data_dir=root)
     capsys.readouterr()
     (root / "notes").mkdir()
