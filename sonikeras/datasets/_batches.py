@@ -70,7 +70,9 @@ def batches(
     if isinstance(augment, Augment):
         numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
         data = tf.data.Dataset.zip(data, numbers)
-        data = data.map(unconverted(lambda xy, number: (_augmented(rendering, augment, xy[0], number), xy[1])), **options)
+        data = data.map(
+            unconverted(lambda xy, number: (_augmented(rendering, augment, xy[0], number), xy[1])), **options
+        )
     else:
         data = data.map(unconverted(lambda x, y: (rendering.draw(x), y)), **options)
     if batch_size is not None:

@@ -19,7 +19,7 @@ from sonikeras.signal import chain, pictures
 from sonikeras.signal._backend import operations
 from sonikeras.signal.engines import resolve_engine
 from sonikeras.sources import Examples, Selection
-from sonikeras.transmission import Channel, as_channel, transmit_pcm16
+from sonikeras.transmission import as_channel, transmit_pcm16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,9 +111,7 @@ class Rendering:
             load = functools.partial(recording_loader, config=self.config)
         else:
             cache = resolve_cache(self.cache)
-            load = functools.partial(
-                audio_loader, config=self.config, engine=self.engine, seed=self.seed, cache=cache
-            )
+            load = functools.partial(audio_loader, config=self.config, engine=self.engine, seed=self.seed, cache=cache)
         if self.channel is None:
             return load
         # Raises the errors of the channel here instead of during iteration.

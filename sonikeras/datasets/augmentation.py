@@ -271,4 +271,3 @@ class _Draws(keras.random.SeedGenerator):
         drawn = xp.stack([xp.cast(seed, "int64"), xp.cast(number, "int64")])
         self._next = self._next + 1
         return drawn
-
