@@ -26,7 +26,7 @@ def dataset(
     classes: Sequence[str] | None = Selection.classes,
     images_per_class: int | None = Selection.images_per_class,
     stage: str = Selection.stage,
-    config: str | SonificationConfig = Rendering.config,
+    config: str | os.PathLike | SonificationConfig = Rendering.config,
     engine: str = Rendering.engine,
     output: str = Rendering.output,
     image_size: int | tuple[int, int] | None = Rendering.image_size,
@@ -73,7 +73,7 @@ def dataset(
         stage: Kind of the files: `"image"`; `"audio"`, recordings, which are mixed down, resampled, and cut or padded
             with silence to the length of the config; or `"spectrogram"`, pictures of spectrograms. Defaults to
             `"image"`.
-        config: Preset or `SonificationConfig`. Defaults to `"study"`.
+        config: Name of a preset, `SonificationConfig`, or path of a file that contains one. Defaults to `"study"`.
         engine: `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
         output: Input of the model: `"picture"`, `"spectrogram"` (dB), `"audio"`, or `"image"`, the images themselves in
             color, as a baseline. Defaults to `"picture"`.

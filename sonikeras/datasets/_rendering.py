@@ -41,7 +41,7 @@ class Rendering:
     """
 
     stage: str = Selection.stage
-    config: Any = "study"  # str | SonificationConfig
+    config: Any = "study"  # str | os.PathLike | SonificationConfig
     engine: str = "auto"
     output: str = "picture"
     image_size: Any = (224, 224)  # int | tuple[int, int] | None

@@ -54,7 +54,7 @@ class Plan:
         source: Any,
         classes: Sequence[str] | None,
         images_per_class: int | None,
-        config: str | SonificationConfig,
+        config: Any,
         engine: str,
         seed: int,
         cache: bool | str | os.PathLike,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sonikeras.config import SonificationConfig
+from sonikeras.datasets._rendering import Rendering
 from sonikeras.preparation._plan import Plan
 from sonikeras.preparation._run import run
 from sonikeras.sources import Selection, check_shard
@@ -20,10 +21,10 @@ def prepare(
     source: Any = Selection.source,
     classes: Sequence[str] | None = Selection.classes,
     images_per_class: int | None = Selection.images_per_class,
-    config: str | SonificationConfig = "study",
-    engine: str = "auto",
-    seed: int = 42,
-    cache: bool | str | os.PathLike = True,
+    config: str | os.PathLike | SonificationConfig = Rendering.config,
+    engine: str = Rendering.engine,
+    seed: int = Rendering.seed,
+    cache: bool | str | os.PathLike = Rendering.cache,
     on_error: str = "raise",
     format: str = "files",
     audio_format: str | None = None,

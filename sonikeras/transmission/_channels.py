@@ -17,7 +17,6 @@ import numpy as np
 from sonikeras.config._checks import check_audio, check_choice, check_integer, check_number, check_peak
 from sonikeras.config._seeds import check_seed, generator
 from sonikeras.sources.audio import from_pcm16, to_pcm16
-from sonikeras.transmission._decibels import add_noise, amplitude_ratio, apply_gain
 
 _FILTER = 0.02  # shortest length of the band-pass filter in seconds
 
@@ -121,7 +120,8 @@ class Noise(Channel):
         check_number("snr", self.snr, _DB, _is_db)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        return add_noise(audio, rng.standard_normal(len(audio), dtype=np.float32), self.snr)
+        deviation = np.sqrt(np.mean(np.square(audio), dtype=np.float64)) * _amplitude(-self.snr)
+        return audio + np.float32(deviation) * rng.standard_normal(len(audio), dtype=np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class Gain(Channel):
         check_number("db", self.db, _DB, _is_db)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        return apply_gain(audio, self.db)
+        return audio * np.float32(_amplitude(self.db))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,7 +157,7 @@ class Clip(Channel):
         check_number("db", self.db, "a number of dB in 0..200", lambda x: 0 <= x <= 200)
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-        limit = np.abs(audio).max() * np.float32(amplitude_ratio(-self.db))
+        limit = np.abs(audio).max() * np.float32(_amplitude(-self.db))
         return np.clip(audio, -limit, limit)
 
 
@@ -210,7 +210,7 @@ class Reverb(Channel):
         # Since the first moment of the echo: its level is set below.
         moments = np.arange(max(1, round(min(len(audio), self.rt60 * sample_rate)) - 1)) / sample_rate
         tail = rng.standard_normal(len(moments)) * 10 ** (-3 * moments / self.rt60)
-        tail *= amplitude_ratio(-self.drr) / np.linalg.norm(tail)
+        tail *= _amplitude(-self.drr) / np.linalg.norm(tail)
         return fftconvolve(audio, np.concatenate([[1.0], tail]))[: len(audio)].astype(np.float32)
 
 
@@ -564,6 +564,10 @@ def _resample(audio: np.ndarray, rate: int, target: int, *, size: int | None = N
     if rate != target:
         audio = librosa.resample(audio, orig_sr=rate, target_sr=target, res_type="soxr_hq")
     return audio if size is None else librosa.util.fix_length(audio, size=size)
+
+
+def _amplitude(db: float) -> float:
+    return 10 ** (db / 20)
 
 
 def _is_db(value: float) -> bool:
