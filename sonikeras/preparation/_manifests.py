@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from sonikeras.config._checks import shown
 from sonikeras.config._files import check_no_link, explaining_full_disk, is_file_name, no_follow, parse_json, replacing
 from sonikeras.sources import SPLITS, records
 
@@ -58,6 +59,9 @@ _LAST = "."  # after the checksum of the last row
 
 
 _DIGITS = 16  # in a checksum
+
+
+_CHECKSUM = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 
 def example_key(split: str, class_name: str, name: str) -> str:
@@ -111,7 +115,7 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
             *columns, last = next(lines, [""])
             unchecked = [*columns, last] == _UNCHECKED
             if not unchecked and [*columns, last.removesuffix(_LAST)] != COLUMNS:
-                raise ValueError(f"the columns {[*columns, last]}")
+                raise ValueError(f"the columns {shown([*columns, last])}")
             checksum = ""
             for fields in lines:
                 if not unchecked:
@@ -273,7 +277,8 @@ def _journal_row(line: bytes) -> Row:
     fields = parse_json(line)
     if not isinstance(fields, list):
         raise ValueError(f"a JSON {type(fields).__name__}")
-    if len(fields) == len(COLUMNS):
+    # Lines of version 0.1.0 have no checksum. A line that lost a field is not one of them.
+    if len(fields) == len(COLUMNS) or (fields and _CHECKSUM.fullmatch(str(fields[-1]))):
         *fields, checksum = fields
         if checksum != _chained("", fields):
             raise ValueError("it does not match its checksum")
@@ -296,6 +301,8 @@ def _row(fields: Sequence[Any], number: type | None) -> Row:
             raise ValueError(f"the value {field!r:.80}")
         values.append(field)
     row = Row(*values)
+    if row.spectral_convergence:
+        float(row.spectral_convergence)
     for name, endings in ((row.sound, (".wav", ".flac")), *([(row.picture, (".png",))] if row.picture else [])):
         if not _is_own(row, name, endings):
             raise ValueError(f"the file {name!r:.200}, which does not belong to the example {row.key!r:.200}")
