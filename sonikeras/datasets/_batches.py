@@ -19,48 +19,57 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def load_indexed(examples: Examples, rendering: Rendering, shuffle_seed: int | None) -> tf.data.Dataset:
+def load(examples: Examples, rendering: Rendering, *, shuffle: bool) -> tf.data.Dataset:
     """The loaded examples, in parallel.
 
     Args:
         examples: `Examples`.
         rendering: `Rendering`, whose `loader` is used.
-        shuffle_seed: Integer, or `None` to keep the order.
+        shuffle: Boolean, whether to shuffle in each epoch, by the rendering's seed.
 
     Returns:
         A `tf.data.Dataset` of `(audio or pixels, label)`.
     """
     import tensorflow as tf
 
-    load = rendering.loader(examples)
+    loader = rendering.loader(examples)
 
     @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and asking takes time in each call
     def load_one(index: Any, label: Any) -> tuple[Any, Any]:
-        x = numpy_function(lambda i: load(int(i)), [index], rendering.loaded_dtype)
+        x = numpy_function(lambda i: loader(int(i)), [index], rendering.loaded_dtype)
         return tf.ensure_shape(x, rendering.loaded_shape), label
 
     # Indices are shuffled instead of examples: the order is uniform and takes no memory for examples.
     data = tf.data.Dataset.from_tensor_slices((np.arange(len(examples)), examples.labels))
-    if shuffle_seed is not None:
-        data = data.shuffle(len(examples), seed=shuffle_seed, reshuffle_each_iteration=True)
+    if shuffle:
+        data = data.shuffle(len(examples), seed=rendering.seed, reshuffle_each_iteration=True)
     # More threads than cores would only wait for each other: Python runs between the array operations.
     return data.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)
 
 
 def batches(
-    data: tf.data.Dataset, rendering: Rendering, *, augment: Any, batch_size: int | None, seed: int
+    data: tf.data.Dataset, rendering: Rendering, *, batch_size: int | None, augment: Any = None
 ) -> tf.data.Dataset:
     """Draws loaded examples in parallel, batches and prefetches them.
 
     Args:
         data: `tf.data.Dataset` of `(audio or pixels, label)`.
         rendering: `Rendering`, whose `draw` is used.
-        augment: `Augment`, a function or Keras layer, or `None`. A function or layer is applied to batches.
         batch_size: Integer, or `None` for single examples.
-        seed: Integer, the seed of an `Augment`.
+        augment: `Augment`, drawn by the rendering's seed, or a function or Keras layer, which is applied to batches.
+            Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of `(output, label)`.
+
+    Example:
+        >>> from sonikeras.datasets import Rendering, batches, load
+        >>> from sonikeras.sources import Selection
+        >>> examples = Selection("c2", images_per_class=10).examples("train")
+        >>> rendering = Rendering(output="image", image_size=64)
+        >>> train = batches(load(examples, rendering, shuffle=True), rendering, batch_size=8)
+        >>> train.element_spec[0].shape
+        TensorShape([None, 64, 64, 3])
     """
     import tensorflow as tf
 
@@ -68,7 +77,7 @@ def batches(
     options: dict[str, Any] = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     unconverted = tf.autograph.experimental.do_not_convert  # conversion would take seconds and change nothing
     if isinstance(augment, Augment):
-        numbers = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        numbers = tf.data.Dataset.random(rendering.seed, rerandomize_each_iteration=True)
         data = tf.data.Dataset.zip(data, numbers)
         data = data.map(
             unconverted(lambda xy, number: (_augmented(rendering, augment, xy[0], number), xy[1])), **options

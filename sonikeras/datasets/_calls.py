@@ -84,7 +84,7 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
     """`tf.numpy_function` whose calls end before the program does, and whose errors are a single line.
 
     Args:
-        function: Function of arrays to an array.
+        function: Function of arrays to an array of at least one dimension.
         inputs: List of tensors.
         dtype: String, the type of the result.
 
@@ -98,8 +98,8 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
     Example:
         >>> import numpy as np
         >>> from sonikeras.datasets._calls import numpy_function
-        >>> numpy_function(np.square, [np.float32(3)], "float32").numpy()
-        np.float32(9.0)
+        >>> numpy_function(np.square, [np.float32([2, 3])], "float32").numpy()
+        array([4., 9.], dtype=float32)
     """
     import tensorflow as tf
 

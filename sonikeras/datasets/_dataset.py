@@ -8,7 +8,7 @@ from typing import Any
 
 from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice
-from sonikeras.datasets._batches import batches, load_indexed
+from sonikeras.datasets._batches import batches, load
 from sonikeras.datasets._rendering import Rendering, check_positive
 from sonikeras.datasets._streams import check_stream, is_stream, load_stream
 from sonikeras.datasets.augmentation import Augment
@@ -162,11 +162,11 @@ def dataset(
         channel=channel,
         service=service,
     )
-    shuffle_seed = seed if (split != "test" if shuffle is None else shuffle) else None
+    shuffle = split != "test" if shuffle is None else bool(shuffle)
     examples: Examples | None = None
     skipped: list[str] = []
     if streamed:
-        data = load_stream(source, list(classes or ()), rendering, shuffle_seed)
+        data = load_stream(source, list(classes or ()), rendering, shuffle=shuffle)
     else:
         selection = Selection(
             name,
@@ -184,18 +184,18 @@ def dataset(
         if on_error == "skip":
             examples, skipped = readable(examples, stage, rendering.config)
         if service is None:
-            data = load_indexed(examples, rendering, shuffle_seed)
+            data = load(examples, rendering, shuffle=shuffle)
         else:
             from sonikeras.datasets._service import load_remotely
 
-            data = load_remotely(examples, rendering, shuffle_seed)
-    result = batches(data, rendering, augment=augment, batch_size=batch_size, seed=seed)
+            data = load_remotely(examples, rendering, shuffle=shuffle)
+    result = batches(data, rendering, batch_size=batch_size, augment=augment)
     # Further transformations would lose the attributes, so they are set last.
     result.class_names = list(classes or ()) if examples is None else examples.class_names
     result.file_paths = None if examples is None else examples.file_paths
     result.skipped = skipped
     result.examples = examples
-    result.example_names = None if examples is None or shuffle_seed is not None else examples.full_names
+    result.example_names = None if examples is None or shuffle else examples.full_names
     return result
 
 

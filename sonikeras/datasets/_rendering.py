@@ -26,12 +26,12 @@ from sonikeras.transmission import as_channel, transmit_pcm16
 class Rendering:
     """The steps from an example to the input of a model. The fields are arguments of `sonikeras.dataset`.
 
-    `loader` gives 16-bit audio or 8-bit pixels. `draw` turns these into the output. Creating a rendering checks its
-    fields, and replaces names by what they stand for: `config`, `engine`, `image_size` and `channel` are resolved.
+    `loader` gives 16-bit audio or 8-bit pixels. `draw` turns these into the output. Neither needs `tf.data`. Creating
+    a rendering checks its fields and resolves `config`, `engine`, `image_size` and `channel`.
 
     Example:
         >>> import numpy as np
-        >>> from sonikeras.datasets._rendering import Rendering
+        >>> from sonikeras.datasets import Rendering
         >>> from sonikeras.sources import Selection
         >>> examples = Selection("c2", images_per_class=10).examples("test")
         >>> rendering = Rendering(config="matched", output="spectrogram", cache=False)

@@ -56,13 +56,13 @@ _GRAPH_BYTES = 2_000_000_000  # of 2^31 that TensorFlow allows
 _WEIGHTS = np.array([9798, 19235, 3735], np.int32)  # OpenCV's of red, green and blue, in 1 / 2^15
 
 
-def load_remotely(examples: Examples, rendering: Rendering, shuffle_seed: int | None) -> tf.data.Dataset:
+def load_remotely(examples: Examples, rendering: Rendering, *, shuffle: bool) -> tf.data.Dataset:
     """The audio of examples, computed by the workers of the rendering's service.
 
     Args:
         examples: `Examples` whose items are images.
         rendering: `Rendering` with a service.
-        shuffle_seed: Integer, or `None` to keep the order.
+        shuffle: Boolean, whether to shuffle in each epoch, by the rendering's seed.
 
     Returns:
         A `tf.data.Dataset` of `(audio, label)`: int16 `[samples]` and int32.
@@ -72,12 +72,12 @@ def load_remotely(examples: Examples, rendering: Rendering, shuffle_seed: int | 
         ConnectionError: No dispatcher answers.
     """
     count = len(examples)
-    order = np.arange(count) if shuffle_seed is None else np.random.default_rng(shuffle_seed).permutation(count)
+    order = np.random.default_rng(rendering.seed).permutation(count) if shuffle else np.arange(count)
     address = rendering.service or ""
     cache = resolve_cache(rendering.cache)
     data = remote_audio(examples, rendering.config, address=address, seed=rendering.seed, order=order, cache=cache)
-    if shuffle_seed is not None:
-        data = data.shuffle(min(count, _SHUFFLED), seed=shuffle_seed, reshuffle_each_iteration=True)
+    if shuffle:
+        data = data.shuffle(min(count, _SHUFFLED), seed=rendering.seed, reshuffle_each_iteration=True)
     return data
 
 

@@ -77,7 +77,7 @@ def _check_elements(spec: Any) -> None:
 
 
 def load_stream(
-    source: tf.data.Dataset, class_names: list[str], rendering: Rendering, shuffle_seed: int | None
+    source: tf.data.Dataset, class_names: list[str], rendering: Rendering, *, shuffle: bool
 ) -> tf.data.Dataset:
     """The loaded examples of a stream.
 
@@ -85,7 +85,7 @@ def load_stream(
         source: `tf.data.Dataset` of `(image, label)`.
         class_names: Names of all labels.
         rendering: `Rendering`, whose `loader` is used.
-        shuffle_seed: Integer, or `None` to keep the order.
+        shuffle: Boolean, whether to shuffle in each epoch, by the rendering's seed.
 
     Returns:
         A `tf.data.Dataset` of `(audio or pixels, label)`.
@@ -108,8 +108,8 @@ def load_stream(
             x = numpy_function(load, [image], rendering.loaded_dtype)
         return tf.ensure_shape(x, rendering.loaded_shape), tf.cast(label, tf.int32)
 
-    if shuffle_seed is not None:
+    if shuffle:
         count = int(source.cardinality())
         buffer = min(count, _BUFFER) if count > 0 else _BUFFER
-        source = source.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=True)
+        source = source.shuffle(buffer, seed=rendering.seed, reshuffle_each_iteration=True)
     return source.map(load_one, num_parallel_calls=os.cpu_count(), deterministic=True)

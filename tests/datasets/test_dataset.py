@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import sonikeras
-from sonikeras.datasets._batches import batches, load_indexed
-from sonikeras.datasets._rendering import Rendering
+from sonikeras.datasets import Rendering, batches, load
 from sonikeras.sources import Selection
 
 SMALL = {"images_per_class": 5}
@@ -255,9 +254,9 @@ def test_shard_must_not_be_empty():
 def test_the_steps_one_by_one_equal_the_data_set():
     examples = Selection("c2", **SMALL).examples("test")
     rendering = Rendering(config="matched", image_size=40, seed=7)
-    load = rendering.loader(examples)
-    one_by_one = [np.asarray(rendering.draw(load(index))) for index in range(len(examples))]
-    batched = batches(load_indexed(examples, rendering, None), rendering, augment=None, batch_size=2, seed=7)
+    loader = rendering.loader(examples)
+    one_by_one = [np.asarray(rendering.draw(loader(index))) for index in range(len(examples))]
+    batched = batches(load(examples, rendering, shuffle=False), rendering, batch_size=2)
     whole = sonikeras.dataset("c2", split="test", config="matched", image_size=40, seed=7, batch_size=2, **SMALL)
     for (x, labels), (y, expected) in zip(batched, whole, strict=True):
         np.testing.assert_array_equal(x, y)
