@@ -27,7 +27,7 @@ def raised_inside(error: BaseException) -> str | None:
     """
     text = str(error)
     if failed := re.search(r"assertion failed: \[(.*?)\](?=\s*(\[\[|$|\n))", text):
-        return failed[1].replace("] [", " ")
+        return re.sub(r"\\(['\"\\])", r"\1", failed[1].replace("] [", " "))  # TensorFlow escapes quotes
     # A generator's, or a function's of the user: TensorFlow writes the traceback, whose last line has it again.
     raised = re.findall(r"^(?:ValueError|OSError): (.*)", text, re.MULTILINE)
     return raised[-1] if raised else None

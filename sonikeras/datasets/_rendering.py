@@ -81,7 +81,7 @@ class Rendering:
 
     @property
     def has_audio(self) -> bool:
-        """Whether the example is audio on its way. Otherwise it is an image or a ready picture."""
+        """Whether the output is audio or made from audio, and not an image or a ready picture."""
         return self.output != "image" and self.stage != "spectrogram"
 
     @property

@@ -77,7 +77,7 @@ class Augment:
             object.__setattr__(self, "noise", (float(pair[0]), float(pair[1])))
         masks: dict[tuple[int, ...], float] = {_TIME: self.time_mask, _FREQUENCY: self.frequency_mask}
         changes = _PictureChanges(flip=self.flip, shift=self.shift, zoom=self.zoom, masks=masks)
-        object.__setattr__(self, "_picture_changes", changes)  # layers cannot be made in a graph
+        object.__setattr__(self, "_picture_changes", changes)  # layers cannot be created in a graph
 
     def __getattr__(self, name: str) -> Any:
         renamed = {"change_sound": "change_audio", "changes_sound": "changes_audio"}

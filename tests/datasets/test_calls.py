@@ -103,7 +103,7 @@ ENDINGS = {
         "        if i % 4 == 0:\n            (folder / f'{i}.png').write_bytes(b'nothing')\n"
         "fit(sonikeras.dataset(data_dir='images', cache=False, image_size=32, batch_size=4))",
         1,
-        r".png (7 bytes)",
+        r".png (7 bytes: of another format)",
     ),
     "other stages of a pipeline": (
         "it = begun(data(batch_size=4).map(lambda x, y: (tf.numpy_function(slow, [x], tf.float32), y)).repeat())",
