@@ -309,15 +309,15 @@ def _cache() -> Reader:
     sound = np.arange(500, dtype=np.int16)
 
     def seeds(folder: Path) -> list[bytes]:
-        from sonikeras.datasets.cache import SoundCache
+        from sonikeras.datasets.cache import AudioCache
 
-        SoundCache(folder).put("abcdef", sound)
+        AudioCache(folder).put("abcdef", sound)
         return [(folder / "ab" / "abcdef").read_bytes()]
 
     def read(path: Path) -> Any:
-        from sonikeras.datasets.cache import SoundCache
+        from sonikeras.datasets.cache import AudioCache
 
-        found = SoundCache(path.parent.parent).get("abcdef")
+        found = AudioCache(path.parent.parent).get("abcdef")
         assert found is None or np.array_equal(found, sound)
         return found is None
 

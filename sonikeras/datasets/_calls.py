@@ -1,8 +1,8 @@
 """Python functions inside `tf.data` pipelines, all of which end before Python does.
 
-TensorFlow calls such a function from threads of its own. A thread that wants the interpreter's lock when Python is
-being finalized is killed, and TensorFlow waits for its call without end, or aborts. So when the program ends, before
-Python is finalized, no call begins any more, iterators are closed, and the calls in flight are waited for.
+TensorFlow calls such functions from its own threads. While Python shuts down, it kills a thread that asks for the
+interpreter's lock. TensorFlow would then wait forever for the call, or abort. So when the program ends, before Python
+shuts down, new calls are refused, iterators are closed, and running calls are awaited.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 
 import numpy as np
 
-# Seconds without a call after which none is on its way, and the most that is waited for that: a pipeline that ignores
-# errors and repeats may ask for ever.
-_QUIET, _PATIENCE = 0.05, 5.0
+# Seconds without a new call after which none is expected, and the longest wait for that: a pipeline that ignores errors
+# and repeats may call forever.
+_QUIET, _LONGEST_WAIT = 0.05, 5.0
 
 
 class _Calls:
-    """The calls in flight, in one process.
+    """Counts the running calls of a process.
 
     Attributes:
         ending: Boolean, whether the program is ending.
@@ -39,14 +39,14 @@ class _Calls:
         self.ending = False
         self._changed = threading.Condition()
         self._running = 0
-        self._asked = 0
+        self._requested = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Counts a call, or refuses it."""
+        """Counts a call while it runs, or refuses it."""
         with self._changed:
-            self._asked += 1
-            check_going_on()
+            self._requested += 1
+            check_running()
             self._running += 1
         try:
             yield
@@ -56,12 +56,12 @@ class _Calls:
                 self._changed.notify_all()
 
     def wait(self) -> None:
-        """Waits until none is in flight or on its way."""
+        """Waits until no call runs and none is expected."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running)
-        deadline, asked = time.monotonic() + _PATIENCE, -1
-        while asked != self._asked and time.monotonic() < deadline:
-            asked = self._asked
+        deadline, requested = time.monotonic() + _LONGEST_WAIT, -1
+        while requested != self._requested and time.monotonic() < deadline:
+            requested = self._requested
             time.sleep(_QUIET)
 
 
@@ -71,39 +71,39 @@ _calls = _Calls()
 _process = os.getpid()
 
 
-_used = False  # whether TensorFlow has been given a function
+_used = False  # whether TensorFlow has a function of ours
 
 
-def check_going_on() -> None:
-    """Raises a `RuntimeError` if the program is ending: who waits for something should give up then."""
+def check_running() -> None:
+    """Raises a `RuntimeError` if the program is ending. Call it in loops that wait."""
     if _calls.ending:
-        raise RuntimeError("The program is ending: no more examples are made.")
+        raise RuntimeError("The program is ending: no more examples are computed.")
 
 
 def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype: str) -> Any:
-    """`tf.numpy_function` that does not outlive the program, and whose errors are told in one line.
+    """`tf.numpy_function` whose calls end before the program does, and whose errors are a single line.
 
     Args:
-        function: Function of arrays to an array.
+        function: Function of arrays to an array of at least one dimension.
         inputs: List of tensors.
-        dtype: String, the result's type.
+        dtype: String, the type of the result.
 
     Returns:
         Tensor of `dtype` and unknown shape.
 
     Raises:
-        tensorflow.errors.InvalidArgumentError: When it is computed: `function` raised a `ValueError`, an `OSError` or a
-            `MemoryError`, whose message it has and no traceback.
+        tensorflow.errors.InvalidArgumentError: When the tensor is computed, if `function` raises a `ValueError`, an
+            `OSError` or a `MemoryError`. It has the same message, without a traceback.
 
     Example:
         >>> import numpy as np
         >>> from sonikeras.datasets._calls import numpy_function
-        >>> numpy_function(np.square, [np.float32(3)], "float32").numpy()
-        np.float32(9.0)
+        >>> numpy_function(np.square, [np.float32([2, 3])], "float32").numpy()
+        array([4., 9.], dtype=float32)
     """
     import tensorflow as tf
 
-    _use()
+    _note_use()
 
     @functools.wraps(function)
     def call(*arrays: np.ndarray) -> tuple[np.ndarray, str]:
@@ -119,8 +119,8 @@ def numpy_function(function: Callable[..., np.ndarray], inputs: list[Any], dtype
 
 
 def generator(function: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
-    """A generator function for `tf.data.Dataset.from_generator` that does not outlive the program."""
-    _use()
+    """A generator function for `tf.data.Dataset.from_generator` whose calls end before the program does."""
+    _note_use()
 
     @functools.wraps(function)
     def generate() -> Iterator[Any]:
@@ -139,22 +139,22 @@ def generator(function: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[An
     return generate
 
 
-def _use() -> None:
+def _note_use() -> None:
     global _used
     _used = True
 
 
 @atexit.register
-def _end() -> None:
-    """Ends all calls. The threads that the program waits for have ended by now."""
+def _end_calls() -> None:
+    """Ends all calls. Non-daemon threads have ended by now."""
     if not _used:
         return
     if os.getpid() != _process:
-        _abandon_iterators()
+        _keep_iterators()
         return
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a call may take long: Ctrl-C ends the process then
-    threading.excepthook = lambda args: None  # daemon threads whose data end with the program have nothing to tell
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a call may take long: Ctrl-C then ends the process
+    threading.excepthook = lambda args: None  # errors in daemon threads whose data end with the program are no news
     _calls.ending = True
     try:
         _close_iterators()
@@ -165,30 +165,30 @@ def _end() -> None:
 def _iterators() -> list[Any]:
     import tensorflow as tf
 
-    # Not `isinstance`, which asks objects for their class, and so wakes modules that are loaded when they are used.
+    # Not `isinstance`: it reads `__class__` of each object, which imports lazily loaded modules.
     return [each for each in gc.get_objects() if issubclass(type(each), tf.data.Iterator)]
 
 
 def _close_iterators() -> None:
-    """Takes from every iterator what it holds: with the last reference TensorFlow cancels its pipeline and joins it."""
+    """Clears all iterators. With the last reference to its resource, TensorFlow cancels a pipeline and joins it."""
     _clear_tracebacks()
-    handles = []
+    resources = []
     for iterator in _iterators():
-        handles += [weakref.ref(value) for value in vars(iterator).values() if _is_tensor(value)]
+        resources += [weakref.ref(value) for value in vars(iterator).values() if _is_tensor(value)]
         vars(iterator).clear()
-    # A thread that waits for the next element has a reference of its own.
-    deadline = time.monotonic() + _PATIENCE
-    while any(handle() is not None for handle in handles) and time.monotonic() < deadline:
+    # A thread that waits for the next element holds a reference of its own.
+    deadline = time.monotonic() + _LONGEST_WAIT
+    while any(resource() is not None for resource in resources) and time.monotonic() < deadline:
         time.sleep(_QUIET)
 
 
 def _clear_tracebacks() -> None:
-    """Takes the local variables from what was under way when an error was raised: iterators are among them."""
+    """Clears the local variables in tracebacks of errors, because iterators are among them."""
     for each in gc.get_objects():
         if type(each) is types.TracebackType:
             frame: types.FrameType | None = each.tb_frame
             while frame is not None:
-                with contextlib.suppress(RuntimeError):  # it is still running
+                with contextlib.suppress(RuntimeError):  # the frame is still running
                     frame.clear()
                 frame = frame.f_back
 
@@ -199,8 +199,8 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, tf.Tensor)
 
 
-def _abandon_iterators() -> None:
-    """Keeps iterators for ever in a forked child: closing one waits for threads that only its parent has."""
+def _keep_iterators() -> None:
+    """Keeps iterators alive in a forked child: closing one waits for threads that only the parent has."""
     for iterator in _iterators():
         for value in vars(iterator).values():
             if _is_tensor(value):
@@ -208,7 +208,7 @@ def _abandon_iterators() -> None:
 
 
 def _reset() -> None:
-    """In a forked child no call is in flight: the threads are its parent's."""
+    """Forgets the running calls in a forked child: their threads are the parent's."""
     global _calls
     _calls = _Calls()
 

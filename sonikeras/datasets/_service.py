@@ -1,14 +1,13 @@
-"""Sounds made by the workers of a tf.data service: the slow part of the chain as a graph, which can travel.
+"""Audio computed by the workers of a tf.data service: the slow part of the chain as a graph, which can travel.
 
-The service hands each example to one worker (dynamic sharding). What a worker that dies had in hand is lost, and the
-service itself then waits without end. So the examples are handed out over and over, and here they are put into their
-order again: what comes twice is dropped, what stays away is made here. Each example arrives exactly once.
+The service hands each example to one worker (dynamic sharding). When a worker dies, its current examples are lost, and
+the service itself then waits forever. So the examples are handed out repeatedly. Here they are put back into order:
+duplicates are dropped, and what is missing is computed here. Each example arrives exactly once.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import queue
 import re
@@ -20,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig
-from sonikeras.datasets._calls import check_going_on, generator
-from sonikeras.datasets.cache import SoundCache
+from sonikeras.datasets._calls import check_running, generator
+from sonikeras.datasets._rendering import Rendering
+from sonikeras.datasets.cache import AudioCache, audio_key, resolve_cache
 from sonikeras.signal import mdct
-from sonikeras.signal.engines import griffin_lim_settings, resolve_engine
+from sonikeras.signal.engines import griffin_lim_settings
 from sonikeras.signal.magnitudes import pixels_to_magnitudes
 from sonikeras.signal.phase_retrieval import griffin_lim, structured_phase
 from sonikeras.sources import Examples
@@ -32,19 +32,22 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-# So many sounds may wait for one that is late before it is made here: 64 MB with "study".
-_AHEAD = 512
+_SHUFFLED = 256  # clips among which the next one is drawn
 
 
-# So many examples may come a second time before what has not come the first time is made here.
-_AGAIN = 32
+# The most clips that wait for a late one before it is computed here: 64 MB with "study".
+_WAITING = 512
 
 
-# Seconds: a dispatcher that does not answer is not there, and after the other the service is asked whether it is.
+# The most examples that arrive twice before a missing one is computed here.
+_DUPLICATES = 32
+
+
+# Seconds: how long a dispatcher may take to answer, and after how long a silence it is asked whether it still runs.
 _ANSWER, _SILENCE = 5, 30
 
 
-_LOOK = 1  # seconds after which who waits for a sound looks whether the program is ending
+_POLL = 1  # seconds between checks whether the program is ending
 
 
 _GRAPH_BYTES = 2_000_000_000  # of 2^31 that TensorFlow allows
@@ -53,28 +56,39 @@ _GRAPH_BYTES = 2_000_000_000  # of 2^31 that TensorFlow allows
 _WEIGHTS = np.array([9798, 19235, 3735], np.int32)  # OpenCV's of red, green and blue, in 1 / 2^15
 
 
-def service_engine(engine: str, config: SonificationConfig) -> str:
-    """The engine that an argument means where the sounds are made by a service.
+def load_remotely(examples: Examples, rendering: Rendering, *, shuffle: bool) -> tf.data.Dataset:
+    """The audio of examples, computed by the workers of the rendering's service.
+
+    Args:
+        examples: `Examples` whose items are images.
+        rendering: `Rendering` with a service.
+        shuffle: Boolean, whether to shuffle in each epoch, by the rendering's seed.
+
+    Returns:
+        A `tf.data.Dataset` of `(audio, label)`: int16 `[samples]` and int32.
 
     Raises:
-        ValueError: The engine is Python code, or cannot do what the config asks.
+        ValueError: The service has no valid address, or the images are too many for a graph.
+        ConnectionError: No dispatcher answers.
     """
-    if engine in ("numba", "librosa"):
-        raise ValueError(
-            f"With `service`, `engine` must be made of graph operations, as only these can travel to workers; "
-            f"{engine!r} is Python code. Allowed values: ['auto', 'tensorflow']. Received: engine={engine!r}"
-        )
-    return resolve_engine("tensorflow" if engine == "auto" and config.transform == "stft" else engine, config)
+    count = len(examples)
+    order = np.random.default_rng(rendering.seed).permutation(count) if shuffle else np.arange(count)
+    address = rendering.service or ""
+    cache = resolve_cache(rendering.cache)
+    data = remote_audio(examples, rendering.config, address=address, seed=rendering.seed, order=order, cache=cache)
+    if shuffle:
+        data = data.shuffle(min(count, _SHUFFLED), seed=rendering.seed, reshuffle_each_iteration=True)
+    return data
 
 
 def check_dispatcher(address: str) -> None:
-    """Asks the dispatcher of a service whether it is there.
+    """Asks the dispatcher of a service whether it runs.
 
     Args:
         address: String, `"grpc://host:port"`.
 
     Raises:
-        ValueError: It is no such address.
+        ValueError: The address is not of this form.
         ConnectionError: No dispatcher answers within 5 seconds.
     """
     import grpc
@@ -85,7 +99,7 @@ def check_dispatcher(address: str) -> None:
         )
     with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
         try:
-            # The request is empty, and so are the bytes that stand for it.
+            # The request is an empty message, which is serialized to no bytes.
             channel.unary_unary("/tensorflow.data.DispatcherService/GetVersion")(b"", timeout=_ANSWER)
         except grpc.RpcError as error:
             raise ConnectionError(
@@ -95,53 +109,53 @@ def check_dispatcher(address: str) -> None:
             ) from error
 
 
-def remote_sounds(
+def remote_audio(
     examples: Examples,
     config: SonificationConfig,
     *,
     address: str,
     seed: int,
     order: np.ndarray,
-    cache: SoundCache | None = None,
+    cache: AudioCache | None = None,
 ) -> tf.data.Dataset:
-    """The sounds of examples, made by the workers of a tf.data service.
+    """The audio of examples, computed by the workers of a tf.data service.
 
     Args:
-        examples: `Examples` whose items are images. Files are read by the workers, under their absolute paths; other
-            images travel in the graph, as PNG.
+        examples: `Examples` whose items are images. Workers read files under their absolute paths. Other images travel
+            in the graph, as PNG.
         config: `SonificationConfig`.
         address: String, `"grpc://host:port"`.
-        seed: Integer of at least 0, of the sounds' initial phases.
-        order: Integer array `[n]`, the examples' indices in the order in which they are wanted.
-        cache: `SoundCache` here, of which sounds are taken, and in which they are kept. Defaults to `None`.
+        seed: Integer of at least 0, the seed of the initial phases.
+        order: Integer array `[n]`, the indices of the examples in the order of the data set.
+        cache: `AudioCache` on this machine. Defaults to `None`.
 
     Returns:
-        A `tf.data.Dataset` of `(pcm, label)`: int16 `[samples]` and int32; each example once, in the given order.
+        A `tf.data.Dataset` of `(pcm, label)`: int16 `[samples]` and int32. Each example comes once, in the given order.
 
     Raises:
-        ValueError: `address` is no address, or the images are too many for a graph.
-        ConnectionError: There is no dispatcher.
+        ValueError: The address is not valid, or the images are too many for a graph.
+        ConnectionError: No dispatcher answers.
     """
     import tensorflow as tf
 
     check_dispatcher(address)
     files = examples.file_paths is not None
     encoded = _encoded(examples)[order]
-    sound = functools.partial(encoded_to_pcm, config=config, seed=seed, files=files)
-    make_here = tf.function(sound, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
-    # Files are decoded by TensorFlow, other images by OpenCV.
-    setting = f"2/{config.sound_key()}/service/{'files' if files else 'pixels'}/{seed}".encode()
+    compute = functools.partial(encoded_to_pcm, config=config, seed=seed, files=files)
+    compute_here = tf.function(compute, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
+    # TensorFlow decodes files, OpenCV other images. They differ in gray values.
+    engine = f"service/{'files' if files else 'pixels'}"
 
     def arrivals(first: int) -> _Arrivals:
         data = tf.data.Dataset.from_tensor_slices((np.arange(first, len(order)), encoded[first:])).repeat()
-        make_there = tf.autograph.experimental.do_not_convert(lambda place, image: (place, sound(image)))
-        data = data.map(make_there, tf.data.AUTOTUNE, deterministic=False)
+        compute_there = tf.autograph.experimental.do_not_convert(lambda position, image: (position, compute(image)))
+        data = data.map(compute_there, tf.data.AUTOTUNE, deterministic=False)
         policy = tf.data.experimental.service.ShardingPolicy.DYNAMIC
         return _Arrivals(data.apply(tf.data.experimental.service.distribute(policy, address)), address)
 
-    def explain(error: Exception, place: int) -> Exception:
-        """An error that names the image, where it is the image's."""
-        for later in range(place, min(place + _AHEAD, len(order))):
+    def explain(error: Exception, position: int) -> Exception:
+        """An error that names the image, if an image caused it."""
+        for later in range(position, min(position + _WAITING, len(order))):
             try:
                 decode(tf.constant(encoded[later]), files=files)
             except tf.errors.OpError as problem:
@@ -153,39 +167,39 @@ def remote_sounds(
         return RuntimeError(f"A worker of the tf.data service at {address} failed: {error}")
 
     def generate() -> Iterator[tuple[np.ndarray, np.int32]]:
-        coming: _Arrivals | None = None
+        incoming: _Arrivals | None = None
         waiting: dict[int, np.ndarray] = {}
-        seen = np.zeros(len(order), bool)  # which have come
-        again = 0
+        arrived = np.zeros(len(order), bool)
+        duplicates = 0
         try:
-            for place, index in enumerate(order.tolist()):
-                key = hashlib.sha256(setting + examples.data(index)).hexdigest() if cache else ""
+            for position, index in enumerate(order.tolist()):
+                key = audio_key(examples.data(index), config, engine=engine, seed=seed) if cache else ""
                 pcm = cache.get(key) if cache else None
                 if pcm is None:
-                    if coming is None:
-                        coming = arrivals(place)
-                    while not seen[place] and len(waiting) < _AHEAD and again < _AGAIN:
+                    if incoming is None:
+                        incoming = arrivals(position)
+                    while not arrived[position] and len(waiting) < _WAITING and duplicates < _DUPLICATES:
                         try:
-                            other, sound = coming.get()
+                            other, audio = incoming.get()
                         except tf.errors.OpError as error:
-                            raise explain(error, place) from error
-                        again += seen[other]
-                        if not seen[other] and other >= place:
-                            waiting[other] = sound
-                        seen[other] = True
-                    pcm = waiting.pop(place, None)
+                            raise explain(error, position) from error
+                        duplicates += arrived[other]
+                        if not arrived[other] and other >= position:
+                            waiting[other] = audio
+                        arrived[other] = True
+                    pcm = waiting.pop(position, None)
                     if pcm is None:
                         try:
-                            pcm = make_here(encoded[place]).numpy()
+                            pcm = compute_here(encoded[position]).numpy()
                         except tf.errors.OpError as error:
-                            raise explain(error, place) from error
+                            raise explain(error, position) from error
                     if cache:
                         cache.put(key, pcm)
-                waiting.pop(place, None)
+                waiting.pop(position, None)
                 yield pcm, examples.labels[index]
         finally:
-            if coming is not None:
-                coming.close()
+            if incoming is not None:
+                incoming.close()
 
     signature = tf.TensorSpec((config.samples,), tf.int16), tf.TensorSpec((), tf.int32)
     data = tf.data.Dataset.from_generator(generator(generate), output_signature=signature)
@@ -193,35 +207,35 @@ def remote_sounds(
 
 
 class _Arrivals:
-    """What comes from a service: drawn by a thread, since TensorFlow waits without end where nobody answers."""
+    """What arrives from a service. A thread fetches it, because TensorFlow waits forever if no worker answers."""
 
     def __init__(self, data: tf.data.Dataset, address: str) -> None:
         self._address = address
         self._queue: queue.Queue[tuple[int, np.ndarray] | Exception] = queue.Queue(16)
         self._closed = threading.Event()
-        threading.Thread(target=self._draw, args=(data,), daemon=True).start()
+        threading.Thread(target=self._fetch, args=(data,), daemon=True).start()
 
     def get(self) -> tuple[int, np.ndarray]:
-        """The next sound and its place.
+        """The position and audio of the next example that arrives.
 
         Raises:
-            ConnectionError: Nothing comes, and there is no dispatcher.
-            tensorflow.errors.OpError: What went wrong on a worker.
+            ConnectionError: Nothing arrives, and no dispatcher answers.
+            tensorflow.errors.OpError: A worker failed.
             RuntimeError: The program is ending.
         """
         silence = 0
         while True:
-            check_going_on()
+            check_running()
             try:
-                item = self._queue.get(timeout=_LOOK)
+                item = self._queue.get(timeout=_POLL)
             except queue.Empty:
-                silence += _LOOK
+                silence += _POLL
                 if silence % _SILENCE:
                     continue
                 check_dispatcher(self._address)
                 warnings.warn(
-                    f"No sound has come for {_SILENCE} s from the workers of the tf.data service at {self._address}: "
-                    "waiting for them.",
+                    f"No audio has arrived for {_SILENCE} s from the workers of the tf.data service at "
+                    f"{self._address}: waiting for them.",
                     stacklevel=2,
                 )
                 continue
@@ -233,12 +247,12 @@ class _Arrivals:
         """Ends the job."""
         self._closed.set()
 
-    def _draw(self, data: tf.data.Dataset) -> None:
+    def _fetch(self, data: tf.data.Dataset) -> None:
         try:
-            for place, pcm in data:
-                if not self._put((int(place), pcm.numpy())):
+            for position, pcm in data:
+                if not self._put((int(position), pcm.numpy())):
                     return
-        except Exception as error:  # handed to who waits
+        except Exception as error:  # `get` raises it
             self._put(error)
 
     def _put(self, item: tuple[int, np.ndarray] | Exception) -> bool:
@@ -252,13 +266,13 @@ class _Arrivals:
 
 
 def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files: bool) -> Any:
-    """What `sonify` and 16-bit PCM make of an image, of TensorFlow operations alone.
+    """Sonifies an image to 16-bit PCM with TensorFlow operations only.
 
     Args:
-        encoded: String scalar, the path of an image's file, or the bytes of one.
+        encoded: String scalar, the path or the bytes of an image file.
         config: `SonificationConfig`.
-        seed: Integer. With the pixels it decides the initial phase, where that is random: drawn by
-            `tf.random.stateless_uniform`, so it is another one than `sonify` has.
+        seed: Integer, which with the pixels determines a random initial phase. `tf.random.stateless_uniform` draws it,
+            so it differs from that of `sonify`.
         files: Boolean, whether `encoded` is a path.
 
     Returns:
@@ -272,7 +286,7 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
         tf.cast(resized, tf.float32),
         frames=config.frames,
         bins=config.bins,
-        interpolation="bilinear",  # of what has its size already
+        interpolation="bilinear",  # without effect: the size is right already
         reference=config.reference,
         top_db=config.top_db,
     )
@@ -280,14 +294,14 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
         factors = mdct.low_crest_signs(config.bins) * mdct.amplitude(config.bins) * np.float32(2**15)
         audio = tf.round(mdct.inverse_mdct(magnitudes * factors)) / 2**15
     else:
-        # The power of two below the largest, as `magnitudes_to_audio` has it: the exponent of the float.
+        # The power of two below the maximum, as in `magnitudes_to_audio`: the exponent of the float.
         scale = tf.bitcast(tf.bitcast(tf.reduce_max(magnitudes), tf.int32) & np.int32(-(2**23)), tf.float32)
         magnitudes /= scale
         if config.initial_phase == "structured":
             phase = structured_phase(magnitudes, fft_length=config.fft_length)
         else:
             phase = _random_phase(gray, magnitudes.shape, seed)
-        audio = scale * _search(config)(magnitudes, phase)
+        audio = scale * _griffin_lim(config)(magnitudes, phase)
     tf.debugging.assert_less_equal(
         tf.reduce_max(tf.abs(audio)), np.float32(1 + 1 / 32768), "`audio` must lie in -1..1, or it is clipped."
     )
@@ -297,7 +311,7 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
 
 
 def decode(encoded: Any, *, files: bool) -> Any:
-    """The image at a path, or in bytes, as TensorFlow reads it: uint8 `[height, width]`."""
+    """The image at a path or in bytes, as TensorFlow decodes it: uint8 `[height, width]`."""
     import tensorflow as tf
 
     data = tf.io.read_file(encoded) if files else encoded
@@ -307,7 +321,7 @@ def decode(encoded: Any, *, files: bool) -> Any:
 
 
 def _encoded(examples: Examples) -> np.ndarray:
-    """Paths, or where there are no files the images as PNG: an array `[n]` of bytes."""
+    """The paths of the files, or else the images as PNG: an array `[n]` of bytes."""
     import cv2
 
     if examples.file_paths is not None:
@@ -317,14 +331,14 @@ def _encoded(examples: Examples) -> np.ndarray:
     size = sum(map(len, encoded))
     if size > _GRAPH_BYTES:
         raise ValueError(
-            f"With `service`, images that are no files travel in the graph, of at most {_GRAPH_BYTES} bytes: write "
-            f"them to files that the workers can read. Received: {size} bytes"
+            f"With `service`, images that are not files travel in the graph, which holds at most {_GRAPH_BYTES} bytes: "
+            f"write them to files that the workers can read. Received: {size} bytes"
         )
     return np.array(encoded, dtype=object)
 
 
 def _resized(gray: Any, bins: int, frames: int, interpolation: str) -> Any:
-    """What OpenCV makes of an 8-bit image `[height, width]` of any size: float32 `[bins, frames]`, whole numbers."""
+    """An 8-bit image `[height, width]`, resized as OpenCV does: float32 `[bins, frames]`, whole numbers."""
     import tensorflow as tf
 
     pixels = tf.cast(gray, tf.int32)
@@ -332,7 +346,7 @@ def _resized(gray: Any, bins: int, frames: int, interpolation: str) -> Any:
         smaller = tf.minimum(tf.shape(gray), (bins, frames))
         shrunk = tf.raw_ops.ResizeArea(images=tf.cast(gray, tf.float32)[None, ..., None], size=smaller)
         pixels = tf.cast(tf.round(shrunk[0, ..., 0]), tf.int32)
-    # In whole numbers, as OpenCV computes it.
+    # In integers, as OpenCV computes it.
     height, width = tf.unstack(tf.shape(pixels))
     top, down = _neighbors(height, bins, columns=False)
     left, right = _neighbors(width, frames, columns=True)
@@ -345,33 +359,33 @@ def _resized(gray: Any, bins: int, frames: int, interpolation: str) -> Any:
 
 
 def _neighbors(old: Any, new: int, *, columns: bool) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """The two pixels that OpenCV interpolates between, and their weights in 1 / 2^11: int32 tensors `[new]`."""
+    """The two pixels between which OpenCV interpolates, and their weights in 1 / 2^11: int32 tensors `[new]`."""
     import tensorflow as tf
 
-    place = tf.range(new, dtype=tf.float64)
-    middle = tf.cast((place + 0.5) * (tf.cast(old, tf.float64) / new) - 0.5, tf.float32)
-    index = tf.floor(middle)
-    share = middle - index
+    position = tf.range(new, dtype=tf.float64)
+    center = tf.cast((position + 0.5) * (tf.cast(old, tf.float64) / new) - 0.5, tf.float32)
+    index = tf.floor(center)
+    fraction = center - index
     index = tf.cast(index, tf.int32)
-    if columns:  # beyond the ends one pixel has all the weight; of rows each has its share, which is rounded by itself
-        share = tf.where((index < 0) | (index >= old - 1), 0.0, share)
-    weights = [tf.cast(tf.round(part * 2048), tf.int32) for part in (1 - share, share)]
+    if columns:  # beyond the edges one column has all the weight; each row keeps its own, which is rounded by itself
+        fraction = tf.where((index < 0) | (index >= old - 1), 0.0, fraction)
+    weights = [tf.cast(tf.round(weight * 2048), tf.int32) for weight in (1 - fraction, fraction)]
     first, second = (tf.clip_by_value(i, 0, old - 1) for i in (index, index + 1))
     return (first, weights[0]), (second, weights[1])
 
 
 def _random_phase(gray: Any, shape: Any, seed: int) -> Any:
-    """A phase that the seed and the pixels decide."""
+    """The phase that the seed and the pixels determine."""
     import tensorflow as tf
 
-    sides = tf.bitcast(tf.cast(tf.shape(gray), tf.int32), tf.uint8)
-    content = tf.concat([tf.reshape(sides, (1, -1)), tf.reshape(gray, (1, -1))], axis=1)
+    size = tf.bitcast(tf.cast(tf.shape(gray), tf.int32), tf.uint8)
+    content = tf.concat([tf.reshape(size, (1, -1)), tf.reshape(gray, (1, -1))], axis=1)
     number = tf.bitcast(tf.fingerprint(content)[0], tf.int64)
     seeds = tf.stack([tf.constant(seed, tf.int64), number])
     return 2 * np.pi * tf.random.stateless_uniform(shape, seeds, alg="philox")
 
 
-def _search(config: SonificationConfig) -> Callable[[Any, Any], Any]:
+def _griffin_lim(config: SonificationConfig) -> Callable[[Any, Any], Any]:
     import tensorflow as tf
 
     return tf.function(functools.partial(griffin_lim, **griffin_lim_settings(config)), jit_compile=True)

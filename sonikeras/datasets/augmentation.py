@@ -1,9 +1,8 @@
-"""Random changes of pictures and sounds, so that no two epochs see the same ones, decided by seeds alone."""
+"""Random changes of audio and pictures, which differ in each epoch and which seeds determine."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import keras
@@ -11,32 +10,36 @@ from keras import ops
 
 from sonikeras.config._checks import check_number
 from sonikeras.signal._backend import is_foreign, operations
+from sonikeras.transmission._decibels import add_noise, apply_gain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augment:
     """Random changes of each training example, for `sonikeras.dataset(augment=...)`.
 
-    First the sound is changed, in the order of the arguments, and then its picture. Sizes are drawn evenly between
-    their limits, of the masks the sizes' squares, for each example and each epoch anew. Pictures are changed by Keras'
-    own layers.
+    The audio is changed first, in the order of the arguments, and then the picture drawn from it. Values are drawn
+    uniformly, for each example and in each epoch anew; of masks, the square of the width is uniform. Pictures are
+    changed by Keras layers.
 
     Args:
-        roll: Float in 0..1, the farthest that the sound is moved to and fro, as a share of its length. What goes out at
-            one end comes in at the other. Defaults to 0.
-        noise: `(low, high)`, the signal-to-noise ratio in dB of white noise that is added; a number stands for both.
-            Silence stays silent. Defaults to `None`: no noise.
-        gain: Float, the most that the sound is made louder or softer, in dB. It is not clipped. Spectrograms and
-            pictures show it only where the config has `reference="absolute"`. Defaults to 0.
-        flip: Boolean, whether half of the pictures are mirrored: their sound runs backwards. Defaults to `False`.
-        shift: Float in 0..1, the largest move along each axis of the picture, as a share of it. Defaults to 0.
-        zoom: Float of at least 0 and below 1, the largest zoom in and out along each axis, as a share of it. Defaults
-            to 0.
-        time_mask: Float in 0..1, the largest stretch of time that is silenced (black), as a share. Defaults to 0.
-        frequency_mask: Float in 0..1, the same of frequencies. Defaults to 0.
+        roll: Float in 0..1, the largest circular shift of the audio, as a fraction of its length. Samples that leave at
+            one end enter at the other. Defaults to 0.
+        noise: `(low, high)`, the signal-to-noise ratio of added white noise in dB; a number stands for both. Silence
+            stays silent. Defaults to `None`: no noise.
+        gain: Float, the largest gain and attenuation of the audio in dB. It is not clipped. Spectrograms and pictures
+            show it only if the config has `reference="absolute"`. Defaults to 0.
+        flip: Boolean, whether half of the pictures are mirrored, which reverses time. Defaults to `False`.
+        shift: Float in 0..1, the largest shift along each axis of the picture, as a fraction of its length. Defaults to
+            0.
+        zoom: Float of at least 0 and below 1, the largest zoom in and out along each axis, as a fraction of its length.
+            Defaults to 0.
+        time_mask: Float in 0..1, the largest interval of time that is masked (black), as a fraction of the length.
+            Defaults to 0.
+        frequency_mask: Float in 0..1, the largest band of frequencies that is masked, as a fraction of the height.
+            Defaults to 0.
 
     Raises:
-        ValueError: An argument breaks its rule.
+        ValueError: An argument is not allowed.
 
     References:
         - [SpecAugment](https://arxiv.org/abs/1904.08779)
@@ -74,11 +77,17 @@ class Augment:
             object.__setattr__(self, "noise", (float(pair[0]), float(pair[1])))
         masks: dict[tuple[int, ...], float] = {_TIME: self.time_mask, _FREQUENCY: self.frequency_mask}
         changes = _PictureChanges(flip=self.flip, shift=self.shift, zoom=self.zoom, masks=masks)
-        object.__setattr__(self, "_picture_changes", changes)  # layers cannot be made in a graph
+        object.__setattr__(self, "_picture_changes", changes)  # layers cannot be created in a graph
+
+    def __getattr__(self, name: str) -> Any:
+        renamed = {"change_sound": "change_audio", "changes_sound": "changes_audio"}
+        if name in renamed:
+            raise AttributeError(f"`Augment.{name}` is now `Augment.{renamed[name]}`.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
-    def changes_sound(self) -> bool:
-        """Whether the sound is changed."""
+    def changes_audio(self) -> bool:
+        """Whether the audio is changed."""
         return bool(self.roll or self.noise or self.gain)
 
     @property
@@ -86,12 +95,12 @@ class Augment:
         """Whether the picture is changed."""
         return bool(self.flip or self.shift or self.zoom or self.time_mask or self.frequency_mask)
 
-    def change_sound(self, audio: Any, number: Any) -> Any:
-        """Changes a sound, in a TensorFlow graph.
+    def change_audio(self, audio: Any, number: Any) -> Any:
+        """Changes audio, also in a TensorFlow graph.
 
         Args:
             audio: float32 tensor `[samples]`.
-            number: Integer scalar that decides the changes.
+            number: Integer scalar that determines the changes.
 
         Returns:
             float32 tensor `[samples]`.
@@ -99,20 +108,20 @@ class Augment:
         import tensorflow as tf
 
         def seed(change: int) -> Any:
-            return [tf.cast(number, tf.int64), _SOUND_DRAWS + change]
+            return [tf.cast(number, tf.int64), _AUDIO_DRAWS + change]
 
         def uniform(change: int, low: float, high: float) -> Any:
             return tf.random.stateless_uniform((), seed(change), low, high)
 
+        audio = tf.convert_to_tensor(audio)
         if self.roll:
-            share = uniform(0, -self.roll, self.roll)
-            audio = tf.roll(audio, tf.cast(tf.round(share * tf.cast(tf.size(audio), tf.float32)), tf.int32), axis=0)
+            fraction = uniform(0, -self.roll, self.roll)
+            audio = tf.roll(audio, tf.cast(tf.round(fraction * tf.cast(tf.size(audio), tf.float32)), tf.int32), axis=0)
         if self.noise:
-            decibels = uniform(1, *self.noise)  # type: ignore[misc]
-            amplitude = tf.sqrt(tf.reduce_mean(tf.square(audio))) * _amplitude(-decibels)
-            audio += amplitude * tf.random.stateless_normal(tf.shape(audio), seed(2))
+            snr = uniform(1, *self.noise)  # type: ignore[misc]
+            audio = add_noise(audio, tf.random.stateless_normal(tf.shape(audio), seed(2)), snr)
         if self.gain:
-            audio *= _amplitude(uniform(3, -self.gain, self.gain))
+            audio = apply_gain(audio, uniform(3, -self.gain, self.gain))
         return audio
 
     def change_picture(self, picture: Any, number: Any) -> Any:
@@ -120,7 +129,7 @@ class Augment:
 
         Args:
             picture: float32 tensor `[height, width, 3]`.
-            number: Integer scalar that decides the changes.
+            number: Integer scalar that determines the changes.
 
         Returns:
             float32 tensor `[height, width, 3]`.
@@ -131,17 +140,17 @@ class Augment:
 class Augmentation:
     """Random changes of batches, for `tf.data.Dataset.map` over `(step, pictures, labels)`.
 
-    Flipped in time, moved and zoomed along time and frequency, silenced over a stretch of time and one of frequency
-    (as SpecAugment does), and mixed with each other (mixup). The layers are Keras' own; what they draw is decided by
-    the seed and the step, so that a training which goes on after an interruption sees what it would have seen.
+    Pictures are flipped in time, shifted and zoomed along time and frequency, masked over an interval of time and a
+    band of frequencies (SpecAugment), and mixed with each other (mixup). Keras layers do this. The seed and the step
+    determine what they draw, so a training run that resumes after an interruption gets the same changes.
 
     Args:
-        num_classes: Integer; labels come out as one-hot vectors, mixed as the pictures are.
-        flip: Boolean, whether half of the pictures are mirrored: their sound runs backwards. Defaults to `True`.
-        shift: Float, the largest move along each axis, as a share of it. Defaults to 0.
-        zoom: Float, the largest zoom in and out along each axis, as a share of it. Defaults to 0.
-        mask: Float, the largest share of time, and of frequency, that is silenced. Defaults to 0.
-        mixup: Float, parameter of the beta distribution of mixup. Defaults to 0: none.
+        num_classes: Integer. Labels become one-hot vectors, mixed as the pictures are.
+        flip: Boolean, whether half of the pictures are mirrored, which reverses time. Defaults to `True`.
+        shift: Float, the largest shift along each axis, as a fraction of its length. Defaults to 0.
+        zoom: Float, the largest zoom in and out along each axis, as a fraction of its length. Defaults to 0.
+        mask: Float, the largest fraction of time, and of frequency, that is masked. Defaults to 0.
+        mixup: Float, parameter of the beta distribution of mixup. Defaults to 0: no mixup.
         seed: Integer. Defaults to 0.
 
     References:
@@ -177,14 +186,14 @@ class Augmentation:
         """Changes a batch.
 
         Args:
-            step: Integer scalar, the number of the step: the same step gives the same changes.
+            step: Integer scalar, the number of the training step. The same step gives the same changes.
             pictures: float tensor `[batch, height, width, 3]`.
             labels: Integer tensor `[batch]`.
 
         Returns:
             `(pictures, labels)`: of the same shape, and float32 `[batch, num_classes]`.
         """
-        first = ops.cast(step, "int64") * 256  # 16 draws a layer are more than any makes
+        first = ops.cast(step, "int64") * 256  # no layer makes more than 16 draws
         pictures = self._changes(pictures, self._seed, first)
         labels = ops.one_hot(labels, self._num_classes, dtype="float32")
         if self._mixup is not None:
@@ -196,47 +205,47 @@ class Augmentation:
         return pictures, labels
 
 
-_DTYPE = "float32"  # also where the network computes in half precision
+_DTYPE = "float32"  # even if the network computes in half precision
 
 
-_TIME, _FREQUENCY = (1,), (2,)  # the axes of pictures that a mask goes across
+_TIME, _FREQUENCY = (1,), (2,)  # the axes of pictures that a mask of time or of frequency spans
 
 
-_SOUND_DRAWS = 2**20  # what sounds draw has nothing to do with what pictures draw
+_AUDIO_DRAWS = 2**20  # far from the numbers of the pictures' draws, so that both are independent
 
 
 class _PictureChanges:
-    """Flips, moves, zooms and masks of batches of pictures, by Keras' layers.
+    """Flips, shifts, zooms and masks batches of pictures with Keras layers.
 
     Args:
-        flip, shift, zoom: As of `Augmentation`.
-        masks: For each mask the axes that it goes across from edge to edge, and its largest share.
+        flip, shift, zoom: As in `Augmentation`.
+        masks: For each mask, the axes that it spans from edge to edge, and its largest fraction of the other axis.
     """
 
     def __init__(self, *, flip: bool, shift: float, zoom: float, masks: dict[tuple[int, ...], float]) -> None:
         layers = keras.layers
-        self._moves: list[Any] = []
+        self._warps: list[Any] = []
         if flip:
-            self._moves.append(layers.RandomFlip("horizontal", dtype=_DTYPE))
+            self._warps.append(layers.RandomFlip("horizontal", dtype=_DTYPE))
         if shift:
-            self._moves.append(layers.RandomTranslation(shift, shift, fill_mode="reflect", dtype=_DTYPE))
+            self._warps.append(layers.RandomTranslation(shift, shift, fill_mode="reflect", dtype=_DTYPE))
         if zoom:
-            self._moves.append(layers.RandomZoom((-zoom, zoom), (-zoom, zoom), fill_mode="reflect", dtype=_DTYPE))
-        # The layer draws an area, of which each side is the square root.
+            self._warps.append(layers.RandomZoom((-zoom, zoom), (-zoom, zoom), fill_mode="reflect", dtype=_DTYPE))
+        # The layer draws an area; each side is its square root.
         self._masks = {
             axes: layers.RandomErasing((1.0, 1.0), scale=(0, mask**2), fill_value=0.0, dtype=_DTYPE) if mask else None
             for axes, mask in masks.items()
         }
-        self.count = len(self._moves) + len(self._masks)
+        self.count = len(self._warps) + len(self._masks)
 
     def __call__(self, pictures: Any, seed: Any, first: Any) -> Any:
-        """Changes a batch `[batch, height, width, 3]`: draws are decided by two numbers, 16 from `first` on a layer."""
-        for number, layer in enumerate(self._moves):
+        """Changes a batch `[batch, height, width, 3]`. Each layer has 16 numbers for its draws, starting at `first`."""
+        for number, layer in enumerate(self._warps):
             pictures = _changed(layer, pictures, _Draws(seed, first + 16 * number))
         xp = operations(pictures)
-        for number, (axes, layer) in enumerate(self._masks.items(), len(self._moves)):
+        for number, (axes, layer) in enumerate(self._masks.items(), len(self._warps)):
             if layer is not None:
-                # The rows and columns of an erased rectangle, erased from edge to edge.
+                # The rows and columns of an erased rectangle are erased from edge to edge.
                 erased = _changed(layer, xp.ones_like(pictures[..., :1]), _Draws(seed, first + 16 * number))
                 for axis in axes:
                     pictures = pictures * xp.min(erased, axis=axis, keepdims=True)
@@ -245,15 +254,15 @@ class _PictureChanges:
 
 def _changed(layer: Any, pictures: Any, draws: _Draws) -> Any:
     if is_foreign(pictures):
-        layer.backend.set_backend("tensorflow")  # as the layer itself does when it is called in tf.data
+        layer.backend.set_backend("tensorflow")  # as the layer does itself if called in tf.data
     change = layer.get_random_transformation(pictures, training=True, seed=draws)
     return layer.transform_images(pictures, change, training=True)
 
 
 class _Draws(keras.random.SeedGenerator):
-    """What a layer draws, decided by two numbers: without a state, so that parallel calls do not race for it."""
+    """The draws of a layer, determined by two numbers. Without a state, parallel calls cannot race."""
 
-    def __init__(self, seed: Any, first: Any) -> None:  # that of the parent makes the state
+    def __init__(self, seed: Any, first: Any) -> None:  # that of the parent creates a state
         self._seed, self._next = seed, first
 
     def next(self, ordered: bool = True) -> Any:
@@ -262,9 +271,3 @@ class _Draws(keras.random.SeedGenerator):
         drawn = xp.stack([xp.cast(seed, "int64"), xp.cast(number, "int64")])
         self._next = self._next + 1
         return drawn
-
-
-def _amplitude(decibels: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.exp(decibels * (math.log(10) / 20))

@@ -1,4 +1,8 @@
-"""A data set written out as files or records."""
+"""Data sets are written to files or records.
+
+`prepare` checks its arguments (`_plan`), then runs (`_run`): examples are written (`_writer`), with a journal and a
+manifest (`_manifests`). `beam.prepare` runs shards of the same plan on other machines.
+"""
 
 import lazy_loader
 

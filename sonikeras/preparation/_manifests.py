@@ -1,8 +1,8 @@
-"""What is known of the examples that were written: the manifest, and the journal of a run that is under way.
+"""The manifest of a prepared folder, and the journal of a running preparation.
 
-A manifest is a CSV file whose last column, `checksum`, is the beginning of the SHA-256 of all rows up to and with its
-own; that of the last row, be it the header, ends with a full stop. So nothing can be changed, moved, lost or cut off
-unnoticed. Manifests of version 0.1.0, which lack it, are read too.
+A manifest is a CSV file. Its last column, `checksum`, is the start of the SHA-256 of all rows up to and including its
+own. The checksum of the last row, which may be the header, ends with a full stop. So every change, and every row that
+is moved or lost, is detected. Manifests of version 0.1.0, which lack the column, are read too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from sonikeras.config._checks import shown
 from sonikeras.config._files import check_no_link, explaining_full_disk, is_file_name, no_follow, parse_json, replacing
 from sonikeras.sources import SPLITS, records
 
@@ -44,29 +45,32 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What tells an example from all others of the data set."""
+        """The unique key of the example in the data set."""
         return example_key(self.split, self.class_name, self.name)
 
 
-_UNCHECKED = ["class" if name == "class_name" else name for name in Row._fields]  # what version 0.1.0 wrote
+_UNCHECKED = ["class" if name == "class_name" else name for name in Row._fields]  # the columns in version 0.1.0
 
 
 COLUMNS = [*_UNCHECKED, "checksum"]
 
 
-_LAST = "."  # behind the checksum of the last row
+_LAST = "."  # after the checksum of the last row
 
 
-_DIGITS = 16  # of a checksum
+_DIGITS = 16  # in a checksum
+
+
+_CHECKSUM = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 
 def example_key(split: str, class_name: str, name: str) -> str:
-    """What tells an example from all others: no part but the last has a slash."""
+    """The unique key of an example. Only the last component may contain slashes."""
     return f"{split}/{class_name}/{name}"
 
 
 def manifest_name(shard: tuple[int, int] | None) -> str:
-    """The file name of a manifest, whole or of a shard.
+    """The file name of the manifest of the whole or of a shard.
 
     Example:
         >>> from sonikeras.preparation._manifests import manifest_name
@@ -77,7 +81,7 @@ def manifest_name(shard: tuple[int, int] | None) -> str:
 
 
 def working_name(shard: tuple[int, int] | None) -> str:
-    """The name of the hidden folder of what is under way, of all or of a shard.
+    """The name of the hidden folder of a run, of the whole or of a shard.
 
     Example:
         >>> from sonikeras.preparation._manifests import working_name
@@ -92,7 +96,7 @@ def _suffix(shard: tuple[int, int] | None) -> str:
 
 
 def ours(directory: Path) -> list[Path]:
-    """The manifests, and the hidden folders and locks of what is under way, in a folder."""
+    """The manifests, hidden folders and locks in a folder."""
     return [path for path in directory.iterdir() if _OURS.fullmatch(path.name)]
 
 
@@ -103,7 +107,7 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
     """The rows of a manifest.
 
     Raises:
-        ValueError: It is not one, it is damaged, or a row names a file that is not that of its example.
+        ValueError: The file is not a manifest, it is damaged, or a row names a file of another example.
     """
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         lines = csv.reader(file, strict=True)
@@ -111,23 +115,23 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
             *columns, last = next(lines, [""])
             unchecked = [*columns, last] == _UNCHECKED
             if not unchecked and [*columns, last.removesuffix(_LAST)] != COLUMNS:
-                raise ValueError(f"the columns {[*columns, last]}")
+                raise ValueError(f"the columns {shown([*columns, last])}")
             checksum = ""
             for fields in lines:
                 if not unchecked:
                     *fields, last = fields
                     checksum = _chained(checksum, fields)
                     if last.removesuffix(_LAST) != checksum:
-                        raise ValueError("what is before it does not fit its checksum")
-                    if last.endswith(_LAST):  # where manifests were joined, the next one begins
+                        raise ValueError("the rows before it do not match its checksum")
+                    if last.endswith(_LAST):  # the next one of several joined manifests begins
                         checksum = ""
                 yield _row(fields, int)
             if not (unchecked or last.endswith(_LAST)) or not _ends_with_a_line(path):
-                raise ValueError("what was behind it is missing")
+                raise ValueError("the rows after it are missing")
         except (csv.Error, ValueError) as error:
             raise ValueError(
-                f"A manifest must have the columns {COLUMNS}, and a value for each: delete it, and it is written "
-                f"anew. Received: {path}, line {lines.line_num} ({error})"
+                f"A manifest must have the columns {COLUMNS}, and a value for each: delete it, and it is "
+                f"recreated. Received: {path}, line {lines.line_num} ({error})"
             ) from error
 
 
@@ -138,14 +142,14 @@ def _ends_with_a_line(path: str | os.PathLike) -> bool:
 
 
 def _chained(before: str, fields: Sequence[Any]) -> str:
-    """The checksum of a row and of what is before it."""
+    """The checksum of a row and of the rows before it."""
     text = json.dumps([before, *map(str, fields)])
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 @contextlib.contextmanager
 def writing_manifest(path: Path, folder: Path) -> Iterator[ManifestWriter]:
-    """Yields what writes the rows of a manifest, which is there when the block ends; `folder` is for its parts."""
+    """Yields the writer of a manifest. The file appears when the block ends; until then it is in `folder`."""
     with (
         replacing(path, folder=folder) as temporary,
         open(temporary, "x", encoding="utf-8", errors="surrogateescape", newline="") as file,
@@ -156,10 +160,10 @@ def writing_manifest(path: Path, folder: Path) -> Iterator[ManifestWriter]:
 
 
 class ManifestWriter:
-    """Writes rows to a manifest, each when the next one comes: the last one is marked as such."""
+    """Writes rows to a manifest, each when the next one comes, because the last one is marked."""
 
     def __init__(self, file: TextIO) -> None:
-        # It quotes names with the characters of its line ends, but writes each row with a line feed alone.
+        # Names with carriage returns are quoted, but rows end with a line feed only.
         self._writer = csv.writer(_Lines(file), lineterminator="\r\n")
         self._held = COLUMNS
         self._checksum = ""
@@ -183,21 +187,21 @@ class _Lines(NamedTuple):
 
 
 class Journal:
-    """What was noted of examples before, and a file to which more is noted, line by line, each with its checksum.
+    """The rows of earlier runs, and a file to which new rows are added, one a line, each with a checksum.
 
-    A line is written before the example's files get their names, so that no file is there of which nothing is known.
-    What a killed process left of a last line is ignored.
+    A row is written before the files of its example get their names, so every file has a row. An incomplete last line,
+    left by a killed process, is ignored.
 
     Args:
         working: Folder to write to.
-        rows: What was noted before, of which the last counts.
+        rows: Rows of earlier runs. The last one of an example counts.
 
     Raises:
-        ValueError: The file is a link.
+        ValueError: The journal is a link.
     """
 
     def __init__(self, working: Path, rows: Iterable[Row]) -> None:
-        self._rows = {row.key: json.dumps(row) for row in rows}  # as text, which takes a third of the memory
+        self._rows = {row.key: json.dumps(row) for row in rows}  # strings take a third of the memory of rows
         self._lock = threading.Lock()
         self._path = working / JOURNAL
         self._file = open(self._path, "a+b", opener=no_follow)  # noqa: SIM115 - see `close`
@@ -212,12 +216,12 @@ class Journal:
                 self._write(b"\n")
 
     def take(self, key: str) -> Row | None:
-        """What was noted of an example before this run."""
+        """The row of an example from an earlier run, which is removed here."""
         text = self._rows.pop(key, None)
         return None if text is None else Row(*json.loads(text))
 
     def add(self, row: Row) -> None:
-        """Notes an example, for good when this returns, whatever happens to the process."""
+        """Adds a row. It is safe when this returns, even if the process is killed."""
         with self._lock:
             self._write(json.dumps([*row, _chained("", row)]).encode() + b"\n")
 
@@ -228,20 +232,20 @@ class Journal:
 
     @property
     def untaken(self) -> list[str]:
-        """The keys of what was noted before and not asked for."""
+        """The keys of earlier rows that were not taken."""
         return list(self._rows)
 
     def close(self) -> None:
-        # What a full disk did not take is tried once more, and of no interest.
+        # Closing tries to write again what did not fit on a full disk.
         with contextlib.suppress(OSError):
             self._file.close()
 
 
 def known_rows(directory: Path, shard: tuple[int, int] | None) -> Iterator[Row]:
-    """The rows of the manifests and journals of a folder, the latest last; for a shard those of all and of itself.
+    """The rows of the manifests and journals of a folder, latest last. For a shard: those of the whole and its own.
 
     Raises:
-        ValueError: A manifest is damaged, or one of them is a link.
+        ValueError: A manifest is damaged, or a file is a link.
     """
     if shard is None:
         paths = ours(directory)
@@ -255,34 +259,37 @@ def known_rows(directory: Path, shard: tuple[int, int] | None) -> Iterator[Row]:
 
 
 def _read_journal(path: Path) -> Iterator[Row]:
-    """The rows of a journal. Of damaged lines a warning tells: what they noted is made again."""
+    """The rows of a journal. Damaged lines are skipped, with a warning."""
     damaged = 0
     with open(path, "rb", opener=no_follow) as file:
         for line in file:
             try:
                 yield _journal_row(line)
             except ValueError:
-                damaged += line.endswith(b"\n") and line != b"\n"  # else it is what a killed process left
+                damaged += line.endswith(b"\n") and line != b"\n"  # otherwise a killed process left it
     if damaged:
-        warnings.warn(f"{damaged} lines of {path} are damaged: what they noted is made again.", stacklevel=2)
+        warnings.warn(
+            f"{damaged} lines of {path} are damaged: the files of their examples are recreated.", stacklevel=2
+        )
 
 
 def _journal_row(line: bytes) -> Row:
     fields = parse_json(line)
     if not isinstance(fields, list):
         raise ValueError(f"a JSON {type(fields).__name__}")
-    if len(fields) == len(COLUMNS):
+    # Lines of version 0.1.0 have no checksum. A line that lost a field is not one of them.
+    if len(fields) == len(COLUMNS) or (fields and _CHECKSUM.fullmatch(str(fields[-1]))):
         *fields, checksum = fields
         if checksum != _chained("", fields):
-            raise ValueError("it does not fit its checksum")
+            raise ValueError("it does not match its checksum")
     return _row(fields, None)
 
 
 def _row(fields: Sequence[Any], number: type | None) -> Row:
-    """The row of such fields, of which integers are given as such, or as digits where `number` is `int`.
+    """The row with some fields. Integers are strings of digits if `number` is `int`.
 
     Raises:
-        ValueError: They are not those of one, or name a file that is not that of the example.
+        ValueError: The fields are not those of a row, or name a file of another example.
     """
     if len(fields) != len(_TYPES):
         raise ValueError(f"{len(fields)} values")
@@ -294,18 +301,22 @@ def _row(fields: Sequence[Any], number: type | None) -> Row:
             raise ValueError(f"the value {field!r:.80}")
         values.append(field)
     row = Row(*values)
+    if row.spectral_convergence:
+        float(row.spectral_convergence)
     for name, endings in ((row.sound, (".wav", ".flac")), *([(row.picture, (".png",))] if row.picture else [])):
         if not _is_own(row, name, endings):
-            raise ValueError(f"the file {name!r:.200}, which is not that of the example {row.key!r:.200}")
+            raise ValueError(f"the file {name!r:.200}, which does not belong to the example {row.key!r:.200}")
     return row
 
 
 def _is_own(row: Row, name: str, endings: tuple[str, ...]) -> bool:
-    """Whether a name in a row is that of a file of the example: nothing else is opened, wherever it may lead."""
+    """Whether a name in a row is that of a file of the example. Other files are never opened."""
     if records.is_file_of(row.split, name):
         return True
-    parts = [row.class_name, *row.name.split("/")]
-    return row.split in SPLITS and name in {row.key + ending for ending in endings} and all(map(is_file_name, parts))
+    components = [row.class_name, *row.name.split("/")]
+    return (
+        row.split in SPLITS and name in {row.key + ending for ending in endings} and all(map(is_file_name, components))
+    )
 
 
 _TYPES = [int if name.endswith(("_offset", "_bytes")) else str for name in Row._fields]

@@ -1,4 +1,4 @@
-"""What `prepare` writes of one example: its sound and picture as the bytes of files, and how near the sound is."""
+"""The picture of an example as a PNG file, and the spectral convergence of its audio."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sonikeras.signal._backend import operations
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.signal.spectrograms import periodic_window
 
-_RLE = 3  # zlib's Z_RLE: as small as the others where neighbors are equal, and several times as quick
+_RLE = 3  # zlib's Z_RLE: as small as the other strategies for runs of equal pixels, and several times faster
 
 
 def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: SonificationConfig) -> float:
-    """How far a sound's magnitudes are from those that its image asks for: the norm of the difference over theirs.
+    """The spectral convergence: `||magnitudes of the audio - magnitudes of the image|| / ||magnitudes of the image||`.
 
     Args:
         audio: float32 array `[samples]`, of the config's length.
@@ -27,7 +27,7 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
         config: `SonificationConfig`.
 
     Returns:
-        A float in single precision, of which `20 log10` is the spectral convergence in dB; 0 is exact.
+        A float in single precision. `20 log10` of it is the spectral convergence in dB; 0 is exact.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -38,17 +38,17 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     """
     wanted = np.ascontiguousarray(image_to_magnitudes(image, config=config).T)
     if config.transform == "mdct":
-        heard = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
+        found = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
     else:
-        heard = _stft_magnitudes(audio, config)
-    heard -= wanted
-    # Not `np.linalg.norm`, whose sum depends on the number of threads.
-    error, energy = (np.sum(np.square(x, out=x)) for x in (heard, wanted))
+        found = _stft_magnitudes(audio, config)
+    found -= wanted
+    # Not `np.linalg.norm`, because its sum depends on the number of threads.
+    error, energy = (np.sum(np.square(x, out=x)) for x in (found, wanted))
     return float(np.sqrt(error / energy))
 
 
 def _stft_magnitudes(audio: np.ndarray, config: SonificationConfig) -> np.ndarray:
-    """Magnitudes `[frames, bins]` in the synthesis transform, in a fraction of the time that `spectrograms` takes."""
+    """Magnitudes `[frames, bins]` in the transform of the synthesis, several times faster than `spectrograms`."""
     import scipy.fft
 
     size = config.fft_length
@@ -59,17 +59,17 @@ def _stft_magnitudes(audio: np.ndarray, config: SonificationConfig) -> np.ndarra
 
 
 def encode_picture(audio: np.ndarray, config: SonificationConfig) -> bytes:
-    """The picture of a sound as a PNG file, which decodes to what `sonikeras.picture` gives.
+    """The picture of audio as a PNG file, which decodes to the result of `sonikeras.picture`.
 
-    Where each pixel has one of the colormap's 256 colors, as the study draws, the file has a palette: it is drawn and
-    packed in a fraction of the time, and is less than half as large.
+    If each pixel has one of the 256 colors of the colormap, as in "study", the file has a palette. It is then drawn and
+    compressed several times faster, and is less than half as large.
 
     Args:
         audio: float32 array `[samples]`, of the config's length.
         config: `SonificationConfig`.
 
     Returns:
-        The bytes of the file; the same sound gives the same bytes.
+        The bytes of the file. The same audio gives the same bytes.
     """
     from PIL import Image
 
@@ -91,7 +91,7 @@ def _png(image: Any, **settings: Any) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
-    """The function from a sound to its picture, or to the shades of each frame's column where these are repeated."""
+    """The function from audio to its picture, or with repeated columns to the shades of one column a frame."""
 
     def draw(audio: Any) -> Any:
         ops = operations(audio)
@@ -115,7 +115,7 @@ def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
         return draw
     import tensorflow as tf
 
-    return tf.function(draw)  # an order of magnitude quicker
+    return tf.function(draw)  # an order of magnitude faster
 
 
 def _canvas(config: SonificationConfig, frames: int, bins: int = 1) -> tuple[np.ndarray, np.ndarray]:

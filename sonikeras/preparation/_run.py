@@ -1,233 +1,206 @@
-"""A data set written out: sounds and pictures in class folders or in record files, with a manifest."""
+"""A run of a plan: all of it or a shard is written, and its manifest."""
 
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import contextlib
 import errno
 import functools
 import os
+import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
-from sonikeras.config._files import (
-    check_no_link,
-    write_bytes,
-)
-from sonikeras.datasets._loading import sound_loader
-from sonikeras.datasets.cache import resolve_cache
-from sonikeras.preparation import _rendering as rendering
+from sonikeras.config._files import check_no_link, explaining_full_disk, locked
+from sonikeras.config._progress import Progress
+from sonikeras.preparation._examples import Unreadable, key_of, sha256, single_example, try_reading
 from sonikeras.preparation._manifests import (
-    Journal,
+    JOURNAL,
     Row,
-    example_key,
+    known_rows,
+    manifest_name,
+    ours,
+    read_manifest,
+    working_name,
+    writing_manifest,
 )
-from sonikeras.sources import Examples, _tfrecords as tfrecords, records
-from sonikeras.sources.audio import decode_pcm16, encode_pcm16, from_pcm16
+from sonikeras.preparation._plan import Group, Plan
+from sonikeras.preparation._writer import Writer, in_order, is_intact
+from sonikeras.sources import SPLITS, Examples, _tfrecords as tfrecords
 
-if TYPE_CHECKING:
-    from sonikeras.preparation._job import Job
-from sonikeras.preparation._rows import Problem, _key, _Made, _once, _row, _row_of, _sha256
-
-_KEPT = "what was made is kept, and the same call goes on once there is room"
+_ADVICE = "finished files are kept; free space, then repeat the call to resume"
 
 
-_Item = TypeVar("_Item")
+_Results = Callable[[str, Examples, list[Group]], Iterator[Row | Unreadable]]
 
 
-_Result = TypeVar("_Result")
+def run(
+    plan: Plan,
+    examples: dict[str, Examples],
+    shard: tuple[int, int] | None,
+    *,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> list[str]:
+    """Writes what is missing of a plan or of a shard, and the manifest. A read-only folder is only checked.
+
+    Args:
+        plan: `Plan`.
+        examples: The examples of each split, from `plan.examples()`.
+        shard: `(index, count)`, or `None` for all examples.
+        threads: Integer. Defaults to `None`: one for each core.
+        quiet: Boolean, whether to show no progress. Defaults to `False`.
+
+    Returns:
+        List of names of the images left out.
+    """
+    threads = threads or os.cpu_count() or 1
+    groups = {split: plan.groups(len(selected), shard) for split, selected in examples.items()}
+    unreadable: list[Unreadable] = []
+    seen = 0
+
+    def rows(results: _Results) -> Iterator[Row]:
+        nonlocal seen
+        for split, selected in examples.items():
+            total = sum(len(group) for _, group in groups[split])
+            progress = None if quiet else Progress(_title(plan, split), total)
+            for done, result in enumerate(results(split, selected, groups[split]), start=1):
+                seen += 1
+                if isinstance(result, Unreadable):
+                    unreadable.append(result)
+                else:
+                    yield result
+                if progress:
+                    progress.update(done)
+
+    if not os.access(plan.directory, os.W_OK):
+        _confirm(plan, rows, known_rows(plan.directory, shard), threads)
+    else:
+        with explaining_full_disk(plan.directory, _ADVICE), _working(plan.directory, shard) as working:
+            # Record files describe themselves.
+            known = _known(plan, examples, groups, shard) if plan.format == "files" else ()
+            writer = Writer(plan, working, known, threads)
+            with (
+                contextlib.closing(writer.journal),
+                writing_manifest(plan.directory / manifest_name(shard), working) as manifest,
+            ):
+                for row in rows(writer.write):
+                    manifest.writerow(row)
+            _finish(plan.directory, working, shard, writer.journal.untaken)
+    if unreadable:
+        listed = "\n".join(problem.message for problem in unreadable)
+        warnings.warn(f"{len(unreadable)} of {seen} images are left out:\n{listed}", stacklevel=3)
+    return [problem.name for problem in unreadable]
 
 
-class _Run:
-    """One process' work on a job."""
+def join(plan: Plan, examples: dict[str, Examples], count: int) -> list[str]:
+    """Joins the manifests of `count` shards, all finished. Returns the names of the images left out."""
+    directory, missing = plan.directory, []
+    with _working(directory, None) as working:
+        manifests = [directory / manifest_name((index, count)) for index in range(count)]
+        rows = {row.key: row for path in manifests for row in read_manifest(path)}
+        untaken = {row.key for row in known_rows(directory, None)} if plan.format == "files" else set()
+        with writing_manifest(directory / manifest_name(None), working) as manifest:
+            for split, selected in examples.items():
+                for index in range(len(selected)):
+                    key = key_of(split, selected, index)
+                    untaken.discard(key)
+                    if key in rows:
+                        manifest.writerow(rows[key])
+                    else:
+                        missing.append(selected.describe(index))
+        _finish(directory, working, None, sorted(untaken))
+    return missing
 
-    def __init__(self, job: Job, working: Path, known: Iterable[Row], threads: int) -> None:
-        self.job, self.working, self.threads = job, working, threads
-        self.cache = resolve_cache(job.cache)
-        self.journal = Journal(working, known)
 
-    def results(self, split: str, examples: Examples, groups: list[tuple[str, range]]) -> Iterator[Row | Problem]:
-        """What became of each example, in order, made where it is missing."""
-        for position, indices in groups:
-            if position:
-                yield from self._records(split, examples, indices, f"{split}-{position}.tfrecord")
-            else:
-                make = functools.partial(self._files, split, examples)
-                yield from _in_order(make, indices, self.threads)
+def _confirm(plan: Plan, rows: Callable[[_Results], Iterator[Row]], known: Iterable[Row], threads: int) -> None:
+    """Checks that everything is there and agrees with the manifests, and writes nothing.
 
-    def _files(self, split: str, examples: Examples, index: int) -> Row | Problem:
-        """Makes the files of one example, unless they are there."""
-        job, example = self.job, _once(examples, index)
-        key = _key(split, examples, index)
-        sound, picture = f"{key}.{job.audio_format}", f"{key}.png" if job.pictures else ""
-        paths = [job.directory / name for name in (sound, picture) if name]
-        check_no_link(paths[0].parent, job.directory)
-        row = self.journal.take(key)
-        data = self.job.tried(example, example.data)
-        if isinstance(data, Problem):
+    Raises:
+        PermissionError: Something is missing or damaged.
+    """
+    noted = {row.key: row for row in known}
+    damaged: dict[str, list[int]] = {}  # offsets of damaged records, by record file
+    if plan.format == "tfrecord" and plan.verify:
+        damaged = {name: tfrecords.damaged(plan.directory / name) for name in {row.sound for row in noted.values()}}
+
+    def check(split: str, examples: Examples, index: int) -> Row | Unreadable:
+        example, row = single_example(examples, index), noted.get(key := key_of(split, examples, index))
+        data = try_reading(example, example.data, plan.on_error)
+        if isinstance(data, Unreadable):
             return data
-        checksum = _sha256(data)
-        if row is not None and row.image_sha256 == checksum and self.job.is_whole(row):
-            return row
-        image = self.job.tried(example, example.image)
-        if isinstance(image, Problem):
-            return image
-        finished = self._finished(row, checksum)
-        made = self._make(example, paths[0].read_bytes() if paths[0] in finished else None)
-        # Nothing is there of which the journal tells otherwise, at any moment.
-        for path in set(paths) - finished:
-            path.unlink(missing_ok=True)
-        row = _row(split, example, checksum, (sound, 0, made.sound), (picture, 0, made.picture), made.convergence)
-        self.journal.add(row)
-        for path, content in zip(paths, (made.sound, made.picture), strict=False):
-            if path not in finished:
-                write_bytes(path, content or b"", folder=self.working)
+        intact = row is not None and row.image_sha256 == sha256(data) and is_intact(plan, row)
+        if row is None or not intact or damaged.get(row.sound):
+            raise PermissionError(
+                errno.EACCES,
+                f"A folder that cannot be written to must be finished, and {key!r} is missing or damaged. Received",
+                str(plan.directory),
+            )
         return row
 
-    def _finished(self, row: Row | None, checksum: str) -> set[Path]:
-        """Which of the files that are noted of an image are there and as they should be."""
-        if row is None or row.image_sha256 != checksum:
-            return set()
-        noted = {self.job.directory / name: digest for name, digest in (row[4:8:3], row[8:12:3]) if name}
-        return {
-            path
-            for path, digest in noted.items()
-            if path.is_file() and not path.is_symlink() and _sha256(path.read_bytes()) == digest
-        }
+    def results(split: str, examples: Examples, groups: list[Group]) -> Iterator[Row | Unreadable]:
+        for _, indices in groups:
+            yield from in_order(functools.partial(check, split, examples), indices, threads)
 
-    def _records(self, split: str, examples: Examples, indices: range, name: str) -> Iterator[Row | Problem]:
-        """Makes one record file, unless it is there. Records of an earlier attempt are taken over."""
-        path, partial = self.job.directory / name, self.working / name
-        torn = partial.with_suffix(".torn")
-        if partial.exists() and (not torn.exists() or partial.stat().st_size > torn.stat().st_size):
-            partial.replace(torn)
-        found = {
-            example_key(split, entry.class_name, entry.name): entry
-            for entry in records.index((file for file in (torn, path) if file.exists()), torn=True)
-        }
-        if self.job.verify and path.exists():
-            damaged = set(_damaged(path))
-            found = {key: entry for key, entry in found.items() if entry.path != path or entry.place[0] not in damaged}
-        noted = functools.partial(self._noted, split, examples, found, path)
-        if path.exists():
-            results = list(_in_order(noted, indices, self.threads))
-            rows = [result for result in results if isinstance(result, Row)]
-            places = [entry.place for entry in found.values() if entry.path == path]
-            end = sum(max(places, default=(0, 0))) + tfrecords.FOOTER
-            if None not in results and len(places) == len(rows) and (end == path.stat().st_size or not rows):
-                yield from results  # type: ignore[misc]
-                return
-        yield from self._write_records(split, examples, indices, found, path, partial)
-        torn.unlink(missing_ok=True)
+    collections.deque(rows(results), maxlen=0)
 
-    def _noted(
-        self, split: str, examples: Examples, found: dict[str, records.Entry], path: Path, index: int
-    ) -> Row | Problem | None:
-        """What is known of an example of a record file that is there, or `None` if it must be made."""
-        example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        data = self.job.tried(example, example.data)
-        if isinstance(data, Problem):
-            return data
-        if entry is None:
-            image = self.job.tried(example, example.image)
-            return image if isinstance(image, Problem) else None
-        row = _row_of(split, entry)
-        same = entry.path == path and entry.label == example.labels[0] and row.image_sha256 == _sha256(data)
-        return row if same and self.job.is_whole(row) else None
 
-    def _write_records(
-        self,
-        split: str,
-        examples: Examples,
-        indices: range,
-        found: dict[str, records.Entry],
-        path: Path,
-        partial: Path,
-    ) -> Iterator[Row | Problem]:
-        import tensorflow as tf
+def _title(plan: Plan, split: str) -> str:
+    return f"{'Audio and pictures' if plan.pictures else 'Audio'} in {plan.directory / split}"
 
-        make = functools.partial(self._record, split, examples, found)
-        offset = 0
-        try:
-            with tf.io.TFRecordWriter(str(partial)) as writer:
-                for result in _in_order(make, indices, self.threads):
-                    if isinstance(result, Problem):
-                        yield result
-                        continue
-                    writer.write(result)
-                    writer.flush()  # a process that is killed leaves it
-                    start, length = offset + tfrecords.HEADER, len(result)
-                    entry = records.entry(result, path, 0, length)
-                    yield _row_of(split, entry, start)
-                    offset = start + length + tfrecords.FOOTER
-        except tf.errors.OpError as error:
-            numbers = {tf.errors.ResourceExhaustedError: errno.ENOSPC, tf.errors.OutOfRangeError: errno.EFBIG}
-            raise OSError(numbers.get(type(error), errno.EIO), error.message, str(path)) from error
-        os.replace(partial, path)
 
-    def _record(self, split: str, examples: Examples, found: dict[str, records.Entry], index: int) -> bytes | Problem:
-        """The record of one example, taken over where there is one."""
-        example, entry = _once(examples, index), found.get(_key(split, examples, index))
-        data = self.job.tried(example, example.data)
-        if isinstance(data, Problem):
-            return data
-        checksum = _sha256(data)
-        if entry is not None and entry.image_sha256 == checksum and entry.label == example.labels[0]:
-            with contextlib.suppress(ValueError):  # it is damaged
-                return tfrecords.read_record(entry.path, *entry.place)
-        image = self.job.tried(example, example.image)
-        if isinstance(image, Problem):
-            return image
-        made = self._make(example)
-        return records.serialize(
-            sound=made.sound,
-            sound_sha256=_sha256(made.sound),
-            picture=made.picture,
-            picture_sha256="" if made.picture is None else _sha256(made.picture),
-            label=int(example.labels[0]),
-            class_name=example.class_names[example.labels[0]],
-            name=example.names[0],
-            image_sha256=checksum,
-            spectral_convergence=made.convergence,
+@contextlib.contextmanager
+def _working(directory: Path, shard: tuple[int, int] | None) -> Iterator[Path]:
+    """The hidden folder of a run. It is locked, and incomplete files of a killed process are removed."""
+    working = directory / working_name(shard)
+    with contextlib.ExitStack() as locks:
+        # Shards share the lock of the whole. A run of the whole needs it exclusively.
+        locks.enter_context(locked(directory / f"{working_name(None)}.lock", shared=shard is not None))
+        if shard is not None:
+            locks.enter_context(locked(working.with_name(f"{working.name}.lock")))
+        for path in (working, *(directory / split for split in SPLITS)):
+            check_no_link(path, directory)
+        working.mkdir(exist_ok=True)
+        for path in working.iterdir():
+            if path.is_symlink() or (path.name != JOURNAL and path.suffix not in (".tfrecord", ".torn")):
+                path.unlink()
+        yield working
+
+
+def _known(
+    plan: Plan,
+    examples: dict[str, Examples],
+    groups: dict[str, list[Group]],
+    shard: tuple[int, int] | None,
+) -> Iterator[Row]:
+    """The rows of earlier runs: for a shard those of its examples, else also those of examples that are gone."""
+    rows = known_rows(plan.directory, shard)
+    if shard is None:
+        return rows
+    own = {
+        key_of(split, examples[split], index)
+        for split, found in groups.items()
+        for _, indices in found
+        for index in indices
+    }
+    return (row for row in rows if row.key in own)
+
+
+def _finish(directory: Path, working: Path, shard: tuple[int, int] | None, untaken: list[str]) -> None:
+    """Removes the hidden folder, and after a run of the whole the manifests and folders of shards."""
+    shutil.rmtree(working)
+    if shard is not None:
+        return
+    for path in ours(directory):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name not in (manifest_name(None), f"{working_name(None)}.lock"):
+            path.unlink()
+    if untaken:
+        some = ", ".join(untaken[:3])
+        warnings.warn(
+            f"{directory} has files of {len(untaken)} examples that are not, or no longer, in the data set; "
+            f"they stay there, and the manifest does not list them: {some}{', ...' if len(untaken) > 3 else ''}",
+            stacklevel=4,
         )
-
-    def _make(self, example: Examples, sound: bytes | None = None) -> _Made:
-        """What is written of an example; `sound` is its sound file where there is one."""
-        job = self.job
-        if sound is None:
-            load = sound_loader(example, job.config, engine=job.engine, seed=job.seed, cache=self.cache)
-            sound = encode_pcm16(pcm := load(0), job.config, f".{job.audio_format}")
-        else:
-            pcm = decode_pcm16(sound)
-        audio = from_pcm16(pcm)
-        return _Made(
-            sound=sound,
-            picture=rendering.encode_picture(audio, job.config) if job.pictures else None,
-            convergence=rendering.spectral_convergence(audio, example.image(0), job.config),
-        )
-
-
-def _damaged(path: Path) -> list[int]:
-    """Where in a record file that may be cut the damaged records begin."""
-    try:
-        return tfrecords.damaged(path)
-    except ValueError:
-        return []  # it is of no use: what is found of it is read and checked
-
-
-def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
-    """The results in the order of the items, of which only some are computed at a time and kept."""
-    pending: collections.deque[concurrent.futures.Future[_Result]] = collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 8 * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

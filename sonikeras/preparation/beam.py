@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_integer
-from sonikeras.preparation._job import SHARD_SIZE, Job
+from sonikeras.preparation._plan import Plan
+from sonikeras.preparation._prepare import prepare as _prepare
+from sonikeras.preparation._run import join, run
 
 if TYPE_CHECKING:
     from sonikeras.sources import Examples
@@ -23,53 +25,43 @@ def prepare(
     *,
     pipeline_options: Any = None,
     num_shards: int | None = None,
-    data_dir: str | os.PathLike | None = None,
-    source: Any = "builtin",
-    classes: Sequence[str] | None = None,
-    images_per_class: int | None = None,
-    config: str | SonificationConfig = "study",
-    engine: str = "auto",
-    seed: int = 42,
     cache: bool | str | os.PathLike = False,
-    on_error: str = "raise",
-    format: str = "files",
-    audio_format: str | None = None,
-    pictures: bool = True,
-    shard_size: int = SHARD_SIZE,
-    verify: bool = False,
+    **arguments: Any,
 ) -> list[str]:
-    """`sonikeras.prepare` on the workers of an Apache Beam pipeline. It writes the same files, byte for byte.
+    """`sonikeras.prepare` on the workers of an Apache Beam pipeline. The files are byte for byte the same.
 
-    Each worker finds the examples for itself and makes shards of them, as `sonikeras.prepare(..., shard=...)` does; in
-    the end the manifest is put together here. Images and `directory` must be on a file system that all workers have
-    mounted at the same path. A bundle that the runner starts again keeps what the first attempt made, and so does a
-    pipeline that is started again. Two attempts at one shard at the same time, as Spark's speculation starts, must be
-    switched off: the second one fails.
+    Each worker selects the examples itself and writes shards of them, like `sonikeras.prepare(..., shard=...)`. Finally
+    the manifests of the shards are joined here. All workers must have mounted the file system of the images and of
+    `directory` at the same path. If the runner retries a bundle, or if you restart the pipeline, finished files are
+    kept. Switch off speculative execution, as in Spark: a second attempt at a shard fails while the first one runs.
 
     Args:
-        name: As of `sonikeras.prepare`, like all arguments that are not said here.
-        directory: Folder to write to.
+        name: As in `sonikeras.prepare`.
+        directory: Folder to write to. It is created if necessary.
         pipeline_options: `apache_beam.options.pipeline_options.PipelineOptions`, which name the runner. Defaults to
-            `None`: Beam's default, which runs on this machine.
-        num_shards: Integer, pieces that the work is given out in. Defaults to one for 256 examples, or one for each
-            record file, at most 10,000.
-        cache: As of `sonikeras.prepare`. Defaults to `False`: workers come and go.
+            `None`: the default runner of Beam, on this machine.
+        num_shards: Integer, pieces of work. Defaults to `None`: one for 256 examples, or one for each record file, at
+            most 10,000.
+        cache: As in `sonikeras.prepare`. Defaults to `False`, because workers are temporary.
+        **arguments: Further arguments of `sonikeras.prepare`, except `shard`.
 
     Returns:
-        List of names of images that were left out, with `on_error="skip"`: paths where they are files.
+        List of names of the images left out with `on_error="skip"`: paths if they are files.
 
     Raises:
         ImportError: Apache Beam is not installed.
-        ValueError: An argument breaks its rule. What goes wrong on a worker comes as the runner reports it.
+        TypeError: `sonikeras.prepare` has no such argument.
+        ValueError: An argument is not allowed. The runner reports errors on workers in its own way.
 
     Example:
         >>> import sonikeras.preparation.beam
         >>> from apache_beam.options.pipeline_options import PipelineOptions  # doctest: +SKIP
         >>> options = PipelineOptions(runner="FlinkRunner", flink_master="localhost:8081")  # doctest: +SKIP
-        >>> sonikeras.preparation.beam.prepare("c2", "heard", pipeline_options=options)  # doctest: +SKIP
+        >>> sonikeras.preparation.beam.prepare("c2", "prepared", pipeline_options=options)  # doctest: +SKIP
         []
     """
-    arguments = {key: value for key, value in locals().items() if key not in ("pipeline_options", "num_shards")}
+    bound = _signature().bind(name, directory, cache=cache, **arguments)
+    bound.apply_defaults()
     try:
         import apache_beam
     except ImportError as error:
@@ -79,30 +71,36 @@ def prepare(
         ) from error
     if num_shards is not None:
         check_integer("num_shards", num_shards, minimum=1)
-    job = Job.of(**arguments)
-    parts = job.parts()
-    job.claim(parts)
-    piece = shard_size if format == "tfrecord" else _EXAMPLES_IN_SHARD
-    count = num_shards or min(max(-(-len(examples) // piece) for examples in parts.values()), _MOST_SHARDS)
+    plan = Plan.of(**bound.arguments)
+    examples = plan.examples()
+    plan.claim(examples)
+    size = plan.shard_size if plan.format == "tfrecord" else _EXAMPLES_IN_SHARD
+    count = num_shards or min(max(-(-len(selected) // size) for selected in examples.values()), _MOST_SHARDS)
     with apache_beam.Pipeline(options=pipeline_options) as pipeline:
         (
             pipeline
             | "Shards" >> apache_beam.Create(range(count), reshuffle=False)
             | "Spread" >> apache_beam.Reshuffle()
-            | "Prepare" >> apache_beam.ParDo(_prepare_shards(job, count))
+            | "Prepare" >> apache_beam.ParDo(_shard_writer(plan, count))
         )
-    return job.join(parts, count)
+    return join(plan, examples, count)
 
 
-def _prepare_shards(job: Job, count: int) -> Any:
-    """The `DoFn` that makes shards, given their indices. It is a class of its own only where there is Beam."""
+def _signature() -> inspect.Signature:
+    """The arguments of `sonikeras.prepare` and their defaults, without `shard`."""
+    signature = inspect.signature(_prepare)
+    return signature.replace(parameters=[each for each in signature.parameters.values() if each.name != "shard"])
+
+
+def _shard_writer(plan: Plan, count: int) -> Any:
+    """The `DoFn` that writes shards, given their indices. Its base class exists only if Beam is installed."""
     import apache_beam
 
-    class PrepareShard(apache_beam.DoFn):  # type: ignore[misc]
+    class ShardWriter(apache_beam.DoFn):  # type: ignore[misc]
         def setup(self) -> None:
-            self._parts: dict[str, Examples] = job.parts()
+            self._examples: dict[str, Examples] = plan.examples()
 
         def process(self, index: int) -> Iterator[str]:
-            yield from job.run(self._parts, (index, count), threads=1, quiet=True)
+            yield from run(plan, self._examples, (index, count), threads=1, quiet=True)
 
-    return PrepareShard()
+    return ShardWriter()

@@ -1,4 +1,4 @@
-"""Augmentation: decided by seed and step, and each change is the one that its name says."""
+"""Augmentation: seed and step determine it, and each setting changes what it names."""
 
 import keras
 import numpy as np
@@ -8,6 +8,7 @@ import tensorflow as tf
 import sonikeras
 from sonikeras.datasets import Augment
 from sonikeras.datasets.augmentation import Augmentation
+from sonikeras.transmission._decibels import add_noise, apply_gain
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.uniform(1, 255, (8, 32, 48, 3)).astype("float32")
@@ -21,7 +22,7 @@ def steps(first, last, **options):
     return [(x.numpy(), y.numpy()) for x, y in data]
 
 
-def test_a_step_is_decided_by_its_number_and_the_seed():
+def test_number_and_seed_determine_a_step():
     whole, later, other = steps(0, 6, **ALL), steps(4, 6, **ALL), steps(0, 1, **ALL, seed=1)
     for a, b in zip(whole[4:], later, strict=True):
         np.testing.assert_array_equal(a[0], b[0])
@@ -29,7 +30,7 @@ def test_a_step_is_decided_by_its_number_and_the_seed():
     assert not np.array_equal(whole[0][0], whole[1][0]) and not np.array_equal(whole[0][0], other[0][0])
 
 
-def test_nothing_asked_nothing_changed():
+def test_no_changes_by_default():
     ((x, y),) = steps(0, 1, flip=False)
     np.testing.assert_array_equal(x, PICTURES)
     np.testing.assert_array_equal(y, np.eye(3)[LABELS])
@@ -45,11 +46,11 @@ def test_flips_are_in_time_and_half_of_the_pictures():
     assert 50 < flipped < 110
 
 
-def test_changes_are_independent_of_each_other():
-    """A flip tells nothing of a move: both directions occur with and without it."""
+def test_changes_are_mutually_independent():
+    """Shifts in both directions occur with and without a flip."""
     marked = np.zeros((1, 33, 33, 3), np.float32)
-    marked[0, 16, 16] = 255  # its place does not change when it is mirrored
-    marked[0, 14, 18] = 100  # this one's side tells
+    marked[0, 16, 16] = 255  # a flip does not move this pixel
+    marked[0, 14, 18] = 100  # the side of this one shows whether there was a flip
     augment, seen = Augmentation(2, shift=0.2, seed=1), set()
     for step in range(40):
         picture = augment(step, marked, np.array([0]))[0].numpy()[0, :, :, 0]
@@ -59,16 +60,16 @@ def test_changes_are_independent_of_each_other():
     assert len(seen) == 4
 
 
-def test_masks_silence_whole_rows_and_columns():
-    shares = []
+def test_masks_span_whole_rows_and_columns():
+    fractions = []
     for x, _ in steps(0, 10, flip=False, mask=0.5):
-        silent = (x == 0).all(axis=-1)
-        rows, columns = silent.all(axis=2), silent.all(axis=1)
-        np.testing.assert_array_equal(silent, rows[:, :, None] | columns[:, None, :])
-        for lines in (*rows, *columns):  # a single stretch
+        masked = (x == 0).all(axis=-1)
+        rows, columns = masked.all(axis=2), masked.all(axis=1)
+        np.testing.assert_array_equal(masked, rows[:, :, None] | columns[:, None, :])
+        for lines in (*rows, *columns):  # a single interval
             assert (np.diff(lines.astype(int)) == 1).sum() + lines[0] <= 1
-        shares += [*rows.mean(axis=1), *columns.mean(axis=1)]
-    assert max(shares) <= 0.55 and max(shares) > 0.35 and 0.15 < np.mean(shares) < 0.45
+        fractions += [*rows.mean(axis=1), *columns.mean(axis=1)]
+    assert max(fractions) <= 0.55 and max(fractions) > 0.35 and 0.15 < np.mean(fractions) < 0.45
 
 
 def test_mixup_mixes_pictures_and_labels_alike():
@@ -79,8 +80,8 @@ def test_mixup_mixes_pictures_and_labels_alike():
         errors = []
         for a in PICTURES:
             for b in PICTURES:
-                share = ((picture - b) * (a - b)).sum() / max(((a - b) ** 2).sum(), 1e-9)
-                errors.append(abs(share * a + (1 - share) * b - picture).max())
+                weight = ((picture - b) * (a - b)).sum() / max(((a - b) ** 2).sum(), 1e-9)
+                errors.append(abs(weight * a + (1 - weight) * b - picture).max())
         assert min(errors) < 0.1
 
 
@@ -101,7 +102,7 @@ def test_shapes_and_ranges(policy):
 
 SMALL = {"images_per_class": 5, "shuffle": False, "batch_size": None}
 TONE = np.sin(np.arange(20000, dtype="float32") * 0.3)
-SOUNDS = {"roll": 0.5, "noise": (0, 30), "gain": 12}
+AUDIO = {"roll": 0.5, "noise": (0, 30), "gain": 12}
 PICTURES_TOO = {"flip": True, "shift": 0.2, "zoom": 0.2, "time_mask": 0.3, "frequency_mask": 0.3}
 
 
@@ -112,9 +113,9 @@ def epochs(augment, count=2, **arguments):
 
 @pytest.mark.parametrize(
     ("changes", "output"),
-    [(SOUNDS, "audio"), (SOUNDS, "spectrogram"), (SOUNDS | PICTURES_TOO, "picture"), (PICTURES_TOO, "image")],
+    [(AUDIO, "audio"), (AUDIO, "spectrogram"), (AUDIO | PICTURES_TOO, "picture"), (PICTURES_TOO, "image")],
 )
-def test_other_changes_each_epoch_and_the_same_each_run(changes, output):
+def test_changes_differ_between_epochs_and_not_between_runs(changes, output):
     first, second = epochs(Augment(**changes), output=output)
     plain = epochs(None, 1, output=output)[0]
     for again, expected in zip(epochs(Augment(**changes), output=output), (first, second), strict=True):
@@ -126,55 +127,55 @@ def test_other_changes_each_epoch_and_the_same_each_run(changes, output):
         assert first.min() >= 0 and first.max() <= 255.01
 
 
-def test_examples_of_a_batch_are_changed_each_by_itself():
+def test_examples_of_a_batch_are_changed_independently():
     batched = np.concatenate(epochs(Augment(**PICTURES_TOO), 1, batch_size=4)[0])
     np.testing.assert_array_equal(batched, epochs(Augment(**PICTURES_TOO), 1)[0])
 
 
 def test_gain_is_in_decibels():
-    ratios = [np.linalg.norm(Augment(gain=6).change_sound(TONE, n)) / np.linalg.norm(TONE) for n in range(200)]
+    ratios = [np.linalg.norm(Augment(gain=6).change_audio(TONE, n)) / np.linalg.norm(TONE) for n in range(200)]
     decibels = 20 * np.log10(ratios)
     assert -6 <= decibels.min() < -5 and 5 < decibels.max() <= 6 and abs(decibels.mean()) < 0.8
 
 
-def test_noise_has_the_ratio():
+def test_noise_has_the_signal_to_noise_ratio():
     for low, high, number in ((20, 20, 0), (-5, -5, 1), (10, 30, 2)):
-        noise = Augment(noise=(low, high)).change_sound(TONE, number).numpy() - TONE
+        noise = Augment(noise=(low, high)).change_audio(TONE, number).numpy() - TONE
         ratio = 20 * np.log10(np.linalg.norm(TONE) / np.linalg.norm(noise))
         assert low - 0.2 <= ratio <= high + 0.2
         assert abs(np.corrcoef(noise[1:], noise[:-1])[0, 1]) < 0.05
     assert Augment(noise=10) == Augment(noise=(10.0, 10.0))
-    np.testing.assert_array_equal(Augment(noise=10).change_sound(0 * TONE, 0), 0 * TONE)
+    np.testing.assert_array_equal(Augment(noise=10).change_audio(0 * TONE, 0), 0 * TONE)
 
 
-def test_roll_moves_around():
+def test_roll_is_circular():
     pulse = np.eye(1, 1000, 500, dtype="float32")[0]
-    places = [int(np.argmax(Augment(roll=0.2).change_sound(pulse, n))) for n in range(200)]
-    assert 300 <= min(places) < 330 and 670 < max(places) <= 700
+    positions = [int(np.argmax(Augment(roll=0.2).change_audio(pulse, n))) for n in range(200)]
+    assert 300 <= min(positions) < 330 and 670 < max(positions) <= 700
 
 
 def test_masks_of_time_and_of_frequency():
     for changes, axis in (({"time_mask": 0.5}, 0), ({"frequency_mask": 0.5}, 1)):
         augment = Augment(**changes)
-        shares = []
+        fractions = []
         for number in range(30):
-            silent = (augment.change_picture(PICTURES[0], number).numpy() == 0).all(axis=-1)
-            assert (silent == silent.all(axis=axis, keepdims=True)).all()
-            shares.append(silent.mean())
-        assert max(shares) <= 0.55 and max(shares) > 0.35
+            masked = (augment.change_picture(PICTURES[0], number).numpy() == 0).all(axis=-1)
+            assert (masked == masked.all(axis=axis, keepdims=True)).all()
+            fractions.append(masked.mean())
+        assert max(fractions) <= 0.55 and max(fractions) > 0.35
 
 
-def test_sound_and_picture_are_changed_independently():
+def test_audio_and_picture_are_changed_independently():
     pulse = np.eye(1, 1000, 500, dtype="float32")[0]
     flip, roll = Augment(flip=True), Augment(roll=0.5)
     seen = set()
     for number in range(40):
-        later = int(np.argmax(roll.change_sound(pulse, number))) > 500
+        later = int(np.argmax(roll.change_audio(pulse, number))) > 500
         seen.add((later, np.array_equal(flip.change_picture(PICTURES[0], number), PICTURES[0])))
     assert len(seen) == 4
 
 
-def test_only_the_training_part_is_changed():
+def test_only_the_training_split_is_changed():
     arguments = {"images_per_class": 5, "batch_size": None, "output": "image"}
     _, test = sonikeras.dataset("c2", split="both", augment=Augment(flip=True, shift=0.3), **arguments)
     plain = sonikeras.dataset("c2", split="test", **arguments)
@@ -182,7 +183,7 @@ def test_only_the_training_part_is_changed():
         np.testing.assert_array_equal(a, b)
 
 
-def test_nothing_to_change():
+def test_augment_without_settings_changes_nothing():
     np.testing.assert_array_equal(epochs(Augment(), 1, output="audio")[0], epochs(None, 1, output="audio")[0])
 
 
@@ -197,16 +198,16 @@ def test_functions_and_layers():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": "test"}, "`augment` changes the training part: `split` must be 'train', or 'both'.*split='test'"),
-        ({"split": "validation", "validation_split": 0.2}, "`augment` changes the training part"),
+        ({"split": "test"}, "`augment` changes the training split: `split` must be 'train', or 'both'.*split='test'"),
+        ({"split": "validation", "validation_split": 0.2}, "`augment` changes the training split"),
         ({"augment": 3}, "`augment` must be a sonikeras.Augment, a function of pictures, or None.*augment=3"),
-        ({"output": "image"}, "must not change the sound where there is none: leave `roll`.*output='image'"),
-        ({"augment": Augment(flip=True), "output": "audio"}, "must not change the picture.*output='audio'"),
-        ({"augment": Augment(time_mask=0.1), "output": "spectrogram"}, "must not change the picture"),
-        ({"augment": abs, "output": "audio"}, "must not change the picture"),
+        ({"output": "image"}, "must not change audio where there is none: leave out `roll`.*output='image'"),
+        ({"augment": Augment(flip=True), "output": "audio"}, "must not change a picture.*output='audio'"),
+        ({"augment": Augment(time_mask=0.1), "output": "spectrogram"}, "must not change a picture"),
+        ({"augment": abs, "output": "audio"}, "must not change a picture"),
     ],
 )
-def test_augment_where_it_cannot_be(arguments, message):
+def test_augment_that_is_not_allowed(arguments, message):
     with pytest.raises(ValueError, match=message):
         sonikeras.dataset(**{"name": "c2", "augment": Augment(gain=3), "images_per_class": 5} | arguments)
 
@@ -219,3 +220,17 @@ def test_augment_where_it_cannot_be(arguments, message):
 def test_bad_settings(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be .*Received: {name}="):
         Augment(**{name: value})
+
+
+def test_old_names_say_the_new_ones():
+    with pytest.raises(AttributeError, match=r"`Augment.change_sound` is now `Augment.change_audio`\."):
+        Augment().change_sound(TONE, 0)
+
+
+def test_gain_and_noise_are_those_of_the_channels():
+    """Arrays and tensors go through the same arithmetic."""
+    noise = RNG.standard_normal(len(TONE), dtype=np.float32)
+    for changed in (lambda x, y: add_noise(x, y, 20), lambda x, _: apply_gain(x, -6)):
+        array, tensor = changed(TONE, noise), changed(tf.constant(TONE), tf.constant(noise))
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, tensor, rtol=1e-5, atol=1e-6)

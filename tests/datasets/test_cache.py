@@ -1,5 +1,6 @@
-"""Computed sounds are kept, shared and never trusted blindly."""
+"""Computed audio is kept, shared and checked."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,18 +10,19 @@ import numpy as np
 import pytest
 
 import sonikeras
-from sonikeras.datasets import _loading as datasets
-from sonikeras.datasets.cache import SoundCache
+import sonikeras.signal.engines
+from sonikeras.datasets import _loading as loading, cache as caches
+from sonikeras.datasets.cache import AudioCache
 
 SMALL = {"split": "test", "images_per_class": 5, "output": "audio"}
 
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Counts the sounds that are computed."""
+    """Counts the computed clips."""
     calls = []
-    original = datasets.chain.sonify
-    monkeypatch.setattr(datasets.chain, "sonify", lambda *a, **k: calls.append(1) or original(*a, **k))
+    original = loading.chain.sonify
+    monkeypatch.setattr(loading.chain, "sonify", lambda *a, **k: calls.append(1) or original(*a, **k))
     return calls
 
 
@@ -47,14 +49,29 @@ def test_no_cache(tmp_path, computed, monkeypatch):
     assert len(computed) == 4 and not (tmp_path / "unused").exists()
 
 
-def test_key_has_what_decides_a_sound(tmp_path, computed):
+def test_key_contains_what_determines_the_audio(tmp_path, computed):
     config = sonikeras.SonificationConfig()
     for changes in ({}, {"seed": 1}, {"config": config.replace(iterations=2)}):
         read(cache=tmp_path, **changes)
     assert len(computed) == 6
-    # How a sound is drawn does not decide it.
+    # The colormap has no effect on audio.
     read(cache=tmp_path, config=config.replace(colormap="gray"))
     assert len(computed) == 6
+
+
+def test_entries_of_an_older_version_are_not_used(tmp_path, computed, monkeypatch):
+    """Version 2 decoded some PNG files to other gray values."""
+    config = sonikeras.SonificationConfig()
+    setting = f"2/{config.sound_key()}/{sonikeras.signal.engines.resolve_engine('auto', config)}/42".encode()
+    data = sonikeras.dataset("c2", cache=tmp_path, **SMALL)
+    for i in range(2):
+        key = hashlib.sha256(setting + data.examples.data(i)).hexdigest()
+        AudioCache(tmp_path).put(key, np.ones(config.samples, np.int16))
+    first = np.concatenate([x for x, _ in data])
+    assert len(computed) == 2 and np.abs(first).max() > 0.01
+    monkeypatch.setattr(caches, "_VERSION", caches._VERSION + 1)
+    np.testing.assert_array_equal(read(cache=tmp_path), first)
+    assert len(computed) == 4
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
@@ -81,15 +98,15 @@ def test_cache_that_cannot_be_written_to_still_serves(tmp_path, computed, monkey
         warnings.simplefilter("error")
         read(cache=tmp_path)
     assert len(computed) == 2
-    cache = SoundCache(tmp_path)
+    cache = AudioCache(tmp_path)
     with pytest.warns(UserWarning, match="not kept.*Read-only"):
         cache.put("ab" * 32, np.zeros(3, np.int16))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        cache.put("cd" * 32, np.zeros(3, np.int16))  # it warns once
+        cache.put("cd" * 32, np.zeros(3, np.int16))  # the warning comes once
 
 
-def test_cache_folder_that_cannot_be_made(tmp_path):
+def test_cache_folder_that_cannot_be_created(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="Allowed values of `cache`: True.*or False. Received: cache="):
         sonikeras.dataset("c2", cache=tmp_path / "file" / "folder", **SMALL)

@@ -1,4 +1,4 @@
-"""A script that uses data sets ends when it should, with its own exit status, whatever is under way."""
+"""A script that uses data sets ends on time and with its own exit status, whatever is running."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ import sonikeras
 from sonikeras.config import _errors as errors
 from sonikeras.datasets._calls import numpy_function
 
-# How often each ending is tried; a fault of this kind may show itself in one run of several.
+# How often each ending is run. Such faults may occur in one run of several.
 REPETITIONS = int(os.environ.get("SONIKERAS_ENDINGS", "1"))
 
 COMMON = """
 import os, signal, sys, threading, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background ignores it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background ignore it
 import keras, numpy as np, tensorflow as tf, sonikeras
 
 def data(**options):
@@ -36,7 +36,7 @@ def interrupt(number=signal.SIGINT):
     def send():
         time.sleep(0.1)
         os.kill(os.getpid(), number)
-        while not noticed.wait(10):  # one that comes within a callback of the garbage collector is lost
+        while not noticed.wait(10):  # a signal during a callback of the garbage collector is lost
             os.kill(os.getpid(), number)
     threading.Thread(target=send, daemon=True).start()
 
@@ -61,7 +61,7 @@ def slow(x):
 """
 
 ENDINGS = {
-    # name: (what the script does, its exit status, a line of its output)
+    # name: (script, its exit status, a line of its output)
     "iterator": ("it = begun(data())", 0, ""),
     "iterators": ("a, b = begun(data()), begun(data(split='test'))", 0, ""),
     "iterator in a function": ("def f():\n    it = begun(data())\n    sys.exit(3)\nf()", 3, ""),
@@ -103,7 +103,7 @@ ENDINGS = {
         "        if i % 4 == 0:\n            (folder / f'{i}.png').write_bytes(b'nothing')\n"
         "fit(sonikeras.dataset(data_dir='images', cache=False, image_size=32, batch_size=4))",
         1,
-        r".png (7 bytes)",
+        r".png (7 bytes: of another format)",
     ),
     "other stages of a pipeline": (
         "it = begun(data(batch_size=4).map(lambda x, y: (tf.numpy_function(slow, [x], tf.float32), y)).repeat())",
@@ -140,16 +140,16 @@ ENDINGS = {
         0,
         "",
     ),
-    "thread": (  # is waited for, and gets all of its data
+    "thread": (  # Python waits for it, and it gets all its data
         "threading.Thread(target=lambda: print(len(list(data(images_per_class=50, batch_size=4))), 'of 20')).start()",
         0,
         "20 of 20",
     ),
     "exit handler": (
-        "import atexit\natexit.register(lambda: print(len(list(data(images_per_class=5))), 'in the end'))\n"
+        "import atexit\natexit.register(lambda: print(len(list(data(images_per_class=5))), 'at exit'))\n"
         "it = begun(data())",
         0,
-        "1 in the end",
+        "1 at exit",
     ),
     "forked child": (
         "it = begun(data(images_per_class=5, batch_size=4))\ntime.sleep(2)\nchild = os.fork()\n"
@@ -165,7 +165,7 @@ ENDINGS = {
         "child",
     ),
     "prepare": (
-        "interrupt()\nsonikeras.prepare('c2', 'heard', engine='librosa', cache=False)",
+        "interrupt()\nsonikeras.prepare('c2', 'prepared', engine='librosa', cache=False)",
         -signal.SIGINT,
         "KeyboardInterrupt",
     ),
@@ -191,7 +191,7 @@ def test_a_script_ends_with_its_own_status(tmp_path, name):
         assert ended.returncode == status, ended.stdout
         assert line in ended.stdout
         assert "terminate called" not in ended.stdout and "Exception ignored in atexit" not in ended.stdout
-        subprocess.run(["rm", "-rf", tmp_path / "images", tmp_path / "heard"], check=True)
+        subprocess.run(["rm", "-rf", tmp_path / "images", tmp_path / "prepared"], check=True)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_script_ends_with_its_own_status(tmp_path, name):
         (ValueError('Received: Bär\\c:\\new ] "猫".png'), 'Received: Bär\\c:\\new ] "猫".png'),
     ],
 )
-def test_what_a_function_raises_is_told_in_one_line(error, message):
+def test_error_of_a_function_is_one_line(error, message):
     def function(_):
         raise error
 
@@ -218,7 +218,7 @@ def test_what_a_function_raises_is_told_in_one_line(error, message):
     assert plain.value.__cause__ is None and plain.value.__suppress_context__
 
 
-def test_a_fault_of_the_program_keeps_its_traceback():
+def test_error_of_the_program_keeps_its_traceback():
     def function(_):
         return {}["key"]
 
@@ -246,7 +246,7 @@ def test_tensorflows_errors_are_one_line_of_a_command():
 
 
 @pytest.mark.parametrize("error", [MemoryError("8 TiB"), RuntimeError("decoder"), EOFError(), KeyError("chunk")])
-def test_whatever_a_decoder_raises_names_the_file_and_is_skipped(monkeypatch, image_folder, error):
+def test_error_of_a_decoder_names_the_file_and_is_skipped(monkeypatch, image_folder, error):
     from sonikeras.sources import images
 
     read = images.read_image

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import sonikeras
+from sonikeras.datasets import Rendering, batches, load
+from sonikeras.sources import Selection
 
 SMALL = {"images_per_class": 5}
 
@@ -78,21 +80,22 @@ def test_odd_files_through_the_pipeline(tmp_path, photo):
         assert all(np.isfinite(x).all() for x, _ in data)
 
 
-def test_default_size_is_the_studys():
+def test_default_size_is_that_of_the_study():
     train, test = sonikeras.dataset("c10", split="both", batch_size=None)
     assert (train.cardinality(), test.cardinality()) == (2240, 560)
 
 
 def test_pictures_are_those_of_the_functions():
     data = sonikeras.dataset("c2", split="test", image_size=None, batch_size=None, seed=7, **SMALL)
-    sound = sonikeras.dataset("c2", split="test", output="audio", batch_size=None, seed=7, **SMALL)
-    from sonikeras.sources import _builtin as builtin, audio as sounds
+    clips = sonikeras.dataset("c2", split="test", output="audio", batch_size=None, seed=7, **SMALL)
+    from sonikeras.sources import _builtin as builtin
+    from sonikeras.sources.audio import from_pcm16, to_pcm16
 
     images, labels, _ = builtin.load(["cat", "dog"], "test", 5)
-    for (picture, label), (audio, _), image, expected in zip(data, sound, images, labels, strict=True):
-        heard = sounds.from_pcm16(sounds.to_pcm16(sonikeras.sonify(image, seed=7)))
-        np.testing.assert_array_equal(audio, heard)
-        np.testing.assert_allclose(picture, sonikeras.picture(heard), atol=2)
+    for (picture, label), (audio, _), image, expected in zip(data, clips, images, labels, strict=True):
+        expected_audio = from_pcm16(to_pcm16(sonikeras.sonify(image, seed=7)))
+        np.testing.assert_array_equal(audio, expected_audio)
+        np.testing.assert_allclose(picture, sonikeras.picture(expected_audio), atol=2)
         assert label == expected
 
 
@@ -115,7 +118,7 @@ def test_crop_keeps_the_middle():
 
 
 def test_stages_of_prepared_files(tmp_path):
-    """Sounds and pictures that were written out are read back as what `dataset` makes at once."""
+    """Prepared audio and pictures equal those that `dataset` computes."""
     sonikeras.prepare("c2", tmp_path / "out", images_per_class=5, seed=3)
     for resizing in ({}, {"shorter_side": 256, "interpolation": "bicubic"}):
         arguments = {"split": "test", "batch_size": None, **resizing}
@@ -126,7 +129,7 @@ def test_stages_of_prepared_files(tmp_path):
         for (a, label), (b, label_b), (c, label_c) in zip(direct, recorded, drawn, strict=True):
             assert label == label_b == label_c
             np.testing.assert_array_equal(a, b)
-            assert np.abs(a - c).max() <= 1  # what is drawn at once is not rounded
+            assert np.abs(a - c).max() <= 1  # without files, pictures are not rounded
 
 
 def test_recordings_are_cut_and_padded(tmp_path):
@@ -141,7 +144,7 @@ def test_recordings_are_cut_and_padded(tmp_path):
         assert (x.numpy() != 0).sum() == min(int(path.split("/")[-1].removesuffix(".wav")), 65024)
 
 
-# Of a `tf.data.Dataset` -----------------------------------------------------------------------------------------------
+# A `tf.data.Dataset` as source ---------------------------------------------------------------------------------------
 
 
 def stream(count=12, channels=(), size=(30, 40)):
@@ -151,7 +154,7 @@ def stream(count=12, channels=(), size=(30, 40)):
 
 
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])
-def test_a_stream_gives_what_the_functions_give(channels):
+def test_stream_equals_the_functions(channels):
     images, labels, source = stream(3, channels)
     arguments = {"source": source, "classes": ["b", "a", "c"], "split": "test", "batch_size": None}
     data = sonikeras.dataset(**arguments, output="audio", seed=7)
@@ -166,17 +169,17 @@ def test_a_stream_gives_what_the_functions_give(channels):
         np.testing.assert_array_equal(x, np.broadcast_to(image.reshape(30, 40, -1), (30, 40, 3)))
 
 
-def test_a_stream_is_cached_by_content(tmp_path):
+def test_stream_is_cached_by_content(tmp_path):
     _, _, source = stream(4)
-    arguments = {"classes": ["a", "b", "c"], "split": "test", "output": "audio", "cache": tmp_path / "sounds"}
+    arguments = {"classes": ["a", "b", "c"], "split": "test", "output": "audio", "cache": tmp_path / "audio"}
     first = list(sonikeras.dataset(source=source, **arguments))
-    assert len(list((tmp_path / "sounds").rglob("*/*"))) == 4
+    assert len(list((tmp_path / "audio").rglob("*/*"))) == 4
     again = list(sonikeras.dataset(source=source.repeat(2), **arguments))
-    assert len(list((tmp_path / "sounds").rglob("*/*"))) == 4
+    assert len(list((tmp_path / "audio").rglob("*/*"))) == 4
     np.testing.assert_array_equal(first[0][0], again[0][0][:4])
 
 
-def test_a_stream_for_training_is_shuffled_anew_each_epoch():
+def test_training_stream_is_shuffled_in_each_epoch():
     _, _, source = stream(40)
     arguments = {"source": source, "classes": ["a", "b", "c"], "output": "image", "batch_size": None}
     data = sonikeras.dataset(**arguments)
@@ -216,7 +219,7 @@ def test_labels_of_a_stream_are_checked():
         ({"source": stream()[2].map(lambda x, y: {"image": x, "label": y})}, "must yield single examples"),
     ],
 )
-def test_streams_that_cannot_be(arguments, message):
+def test_streams_that_are_not_allowed(arguments, message):
     with pytest.raises(ValueError, match=message):
         sonikeras.dataset(**{"source": stream()[2], "classes": ["a", "b", "c"], "split": "train"} | arguments)
 
@@ -224,7 +227,7 @@ def test_streams_that_cannot_be(arguments, message):
 # Shards ---------------------------------------------------------------------------------------------------------------
 
 
-def test_shards_hold_each_example_once():
+def test_shards_contain_each_example_once():
     def rows(**changes):
         data = sonikeras.dataset("c2", output="image", batch_size=None, shuffle=False, images_per_class=10, **changes)
         return [x.numpy().tobytes() for x, _ in data]
@@ -243,3 +246,19 @@ def test_shard_must_be_index_and_count(shard):
 def test_shard_must_not_be_empty():
     with pytest.raises(ValueError, match="`shard` must leave at least one example: there are 8. Received: shard="):
         sonikeras.dataset("c2", shard=(10, 20), **SMALL)
+
+
+# The three steps ------------------------------------------------------------------------------------------------------
+
+
+def test_the_steps_one_by_one_equal_the_data_set():
+    examples = Selection("c2", **SMALL).examples("test")
+    rendering = Rendering(config="matched", image_size=40, seed=7)
+    loader = rendering.loader(examples)
+    one_by_one = [np.asarray(rendering.draw(loader(index))) for index in range(len(examples))]
+    batched = batches(load(examples, rendering, shuffle=False), rendering, batch_size=2)
+    whole = sonikeras.dataset("c2", split="test", config="matched", image_size=40, seed=7, batch_size=2, **SMALL)
+    for (x, labels), (y, expected) in zip(batched, whole, strict=True):
+        np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(labels, expected)
+        np.testing.assert_allclose(np.stack(one_by_one), y, atol=2)

@@ -1,4 +1,4 @@
-"""A tf.data service of real processes: each example comes exactly once, also when a worker dies."""
+"""A tf.data service of real processes: each example arrives exactly once, even if a worker dies."""
 
 import json
 import os
@@ -22,7 +22,7 @@ CONFIG = sonikeras.SonificationConfig(
     analysis_fft_length=256, analysis_frame_length=256, analysis_frame_step=128,
 )  # fmt: skip
 SMALL = {"images_per_class": 5, "output": "audio", "batch_size": None, "config": CONFIG, "cache": False}
-# TensorFlow is imported once; the dispatcher and each worker are processes of their own, which end with the tests.
+# TensorFlow is imported once. The dispatcher and each worker are processes of their own, which end with the tests.
 SERVERS = """
 import json, os, signal, sys, time
 import tensorflow as tf
@@ -73,19 +73,19 @@ def test_a_killed_worker_loses_nothing(servers):
     near = sonikeras.dataset("c2", shuffle=False, engine="tensorflow", **arguments)
     far = sonikeras.dataset("c2", shuffle=False, service=address, **arguments)
     assert far.cardinality() == near.cardinality() == 160
-    sounds = []
+    clips = []
     for audio, label in far:
-        sounds.append((audio.numpy(), int(label)))
-        if len(sounds) == 10:
+        clips.append((audio.numpy(), int(label)))
+        if len(clips) == 10:
             os.kill(workers[0], signal.SIGKILL)
-    for (a, label_a), (b, label_b) in zip(sounds, near, strict=True):
+    for (a, label_a), (b, label_b) in zip(clips, near, strict=True):
         assert label_a == label_b
         np.testing.assert_allclose(a, b, atol=0.01)
-    workers[0] = start_worker()  # which the next epoch does not wait for
-    assert [int(label) for _, label in far] == [label for _, label in sounds]
+    workers[0] = start_worker()  # the next epoch does not wait for it
+    assert [int(label) for _, label in far] == [label for _, label in clips]
 
 
-def test_training_part_is_shuffled_by_the_seed_and_anew_each_epoch(servers):
+def test_seed_determines_the_order_of_each_epoch(servers):
     def epochs():
         data = sonikeras.dataset("c2", service=servers[0], **SMALL)
         return [[audio.numpy().tobytes() for audio, _ in data] for _ in range(2)]
@@ -102,10 +102,10 @@ def test_files_of_any_size_and_pictures(servers, image_folder):
     assert near.element_spec == far.element_spec and far.file_paths == near.file_paths
     for (a, label_a), (b, label_b) in zip(near, far, strict=True):
         np.testing.assert_array_equal(label_a, label_b)
-        assert np.abs(a - b).max() <= 3  # the decoders' gray values differ by a level
+        assert np.abs(a - b).max() <= 3  # the gray values of the decoders differ by 1
 
 
-def test_augmented_like_any_other(servers):
+def test_augmentation(servers):
     augment = sonikeras.datasets.Augment(gain=6)
     far = sonikeras.dataset("c2", service=servers[0], augment=augment, shuffle=False, **SMALL)
     plain = sonikeras.dataset("c2", engine="tensorflow", shuffle=False, **SMALL)
@@ -113,15 +113,15 @@ def test_augmented_like_any_other(servers):
     assert len({round(gain, 2) for gain in gains}) >= 5 and min(gains) >= 0.49 and max(gains) <= 2.01
 
 
-def test_sounds_are_kept_here(servers, tmp_path):
-    arguments = {**SMALL, "cache": tmp_path / "sounds", "shuffle": False}
+def test_audio_is_cached_here(servers, tmp_path):
+    arguments = {**SMALL, "cache": tmp_path / "audio", "shuffle": False}
     data = sonikeras.dataset("c2", service=servers[0], **arguments)
     first = [audio.numpy() for audio, _ in data.take(3)]
-    files = list((tmp_path / "sounds").rglob("*/*"))
+    files = list((tmp_path / "audio").rglob("*/*"))
     assert 3 <= len(files) <= 8
     for (audio, _), expected in zip(list(data), first, strict=False):
         np.testing.assert_array_equal(audio, expected)
-    assert len(list((tmp_path / "sounds").rglob("*/*"))) == 8
+    assert len(list((tmp_path / "audio").rglob("*/*"))) == 8
 
 
 def test_an_image_that_cannot_be_read_is_named(servers, image_folder):
@@ -138,7 +138,7 @@ def test_an_image_that_cannot_be_read_is_named(servers, image_folder):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "area"])
 @pytest.mark.parametrize("preset", ["lossless", "study"])
-def test_the_graph_is_the_chain(photo, interpolation, preset):
+def test_graph_equals_the_chain(photo, interpolation, preset):
     config = sonikeras.SonificationConfig.preset(preset)
     config = config.replace(image_interpolation=interpolation, initial_phase="structured", iterations=3)
     for image in (photo, photo[:28, :28], photo[::2, :100], photo[:1, :5]):
@@ -148,15 +148,15 @@ def test_the_graph_is_the_chain(photo, interpolation, preset):
         assert np.linalg.norm(pcm - local) <= 0.005 * np.linalg.norm(local.astype(float))
 
 
-def test_the_random_phase_is_decided_by_seed_and_pixels():
-    def sound(image, seed):
+def test_seed_and_pixels_determine_the_random_phase():
+    def audio(image, seed):
         png = cv2.imencode(".png", image)[1].tobytes()
         config = CONFIG.replace(initial_phase="random")
         return service.encoded_to_pcm(tf.constant(png), config=config, seed=seed, files=False).numpy().tobytes()
 
     black, white = (np.full((9, 9), value, np.uint8) for value in (0, 255))
-    assert sound(black, 1) == sound(black, 1)
-    assert len({sound(black, 1), sound(black, 2), sound(white, 1), sound(white[:3], 1)}) == 4
+    assert audio(black, 1) == audio(black, 1)
+    assert len({audio(black, 1), audio(black, 2), audio(white, 1), audio(white[:3], 1)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_the_random_phase_is_decided_by_seed_and_pixels():
     [
         ({"engine": "numba"}, r"'numba' is Python code. Allowed values: \['auto', 'tensorflow'\]. Received: engine="),
         ({"engine": "librosa"}, "'librosa' is Python code"),
-        ({"output": "image"}, "`service` makes sounds of images.*Received: service="),
+        ({"output": "image"}, "`service` sonifies images.*Received: service="),
         ({"service": "localhost:5000"}, "'grpc://host:port', or None. Received: service='localhost:5000'"),
         ({"service": 5000}, "'grpc://host:port', or None. Received: service=5000"),
     ],
@@ -179,7 +179,7 @@ def test_no_dispatcher(servers, tmp_path):
 
     with pytest.raises(ConnectionError, match="A dispatcher of a tf.data service must run.*Received: service="):
         sonikeras.dataset("c2", service="grpc://localhost:1", **SMALL)
-    with socket.create_server(("localhost", 0)) as other:  # which takes connections and says nothing
+    with socket.create_server(("localhost", 0)) as other:  # accepts connections and never answers
         address = f"grpc://localhost:{other.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=f"Received: service='{address}'"):
             sonikeras.dataset("c2", service=address, **SMALL)

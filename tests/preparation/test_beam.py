@@ -1,4 +1,4 @@
-"""The Beam pipeline writes what `prepare` writes, byte for byte."""
+"""The Beam pipeline writes the same bytes as `prepare`."""
 
 import shutil
 import sys
@@ -24,7 +24,7 @@ def test_same_bytes_as_prepare(tmp_path, format):
     assert sonikeras.preparation.beam.prepare("c2", tmp_path / "there", num_shards=3, **arguments) == []
     expected = contents(tmp_path / "here")
     assert contents(tmp_path / "there") == expected
-    # A pipeline that is started again makes what is missing.
+    # A restarted pipeline writes what is missing.
     (tmp_path / "there" / "manifest.csv").unlink()
     lost = sorted(name for name in expected if name.startswith("train"))[0]
     (tmp_path / "there" / lost).unlink()
@@ -32,7 +32,7 @@ def test_same_bytes_as_prepare(tmp_path, format):
     assert contents(tmp_path / "there") == expected
 
 
-def test_processes_that_share_nothing_but_files(tmp_path):
+def test_processes_that_share_only_files(tmp_path):
     pytest.importorskip("apache_beam")
     from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -54,7 +54,7 @@ def test_bad_image(tmp_path, image_folder):
     assert len((tmp_path / "out" / "manifest.csv").read_text().splitlines()) == 16
 
 
-def test_beam_that_is_not_installed(tmp_path, monkeypatch):
+def test_error_without_beam(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(ImportError, match=r"pip install 'sonikeras\[beam\]'"):
         sonikeras.preparation.beam.prepare("c2", tmp_path / "out", **QUICK)
@@ -64,3 +64,9 @@ def test_beam_that_is_not_installed(tmp_path, monkeypatch):
         monkeypatch.undo()
         pytest.importorskip("apache_beam")
         sonikeras.preparation.beam.prepare("c2", tmp_path / "out", num_shards=0, **QUICK)
+
+
+@pytest.mark.parametrize("argument", ["shard", "iterations"])
+def test_unknown_arguments(tmp_path, argument):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{argument}'"):
+        sonikeras.preparation.beam.prepare("c2", tmp_path / "out", **{argument: None})

@@ -1,4 +1,4 @@
-"""What `prepare` writes is read back as `dataset` makes it, and is the same bytes whatever happened on the way."""
+"""Prepared files equal what `dataset` computes, and interruptions do not change their bytes."""
 
 import csv
 import dataclasses
@@ -22,7 +22,8 @@ import soundfile
 import sonikeras
 from sonikeras import sources
 from sonikeras.config import _files as files
-from sonikeras.preparation import _job as job, _manifests as manifests, _rendering as rendering, _run as preparation
+from sonikeras.preparation import _manifests as manifests, _rendering as rendering, _run as runs, _writer as writer
+from sonikeras.preparation._plan import AUDIO_FORMATS, FORMATS, Plan, check_names
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.sources import images, records
 
@@ -34,9 +35,9 @@ def contents(root) -> dict[str, bytes]:
 
 
 def times(root) -> dict[str, tuple]:
-    """What changes when a file is written anew."""
-    made = [path for path in root.rglob("*") if path.suffix in (".wav", ".flac", ".png", ".tfrecord")]
-    return {str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in made}
+    """Properties of files that change when they are rewritten."""
+    written = [path for path in root.rglob("*") if path.suffix in (".wav", ".flac", ".png", ".tfrecord")]
+    return {str(path.relative_to(root)): (path.stat().st_mtime_ns, path.stat().st_ino) for path in written}
 
 
 def rows(root, name="manifest.csv") -> list[dict[str, str]]:
@@ -50,7 +51,7 @@ def prepared(path, **arguments):
 
 
 def assert_pictures_equal(a, b):
-    """But for values between two shades, which compiled and eager operations may round to either."""
+    """Up to values between two shades, which compiled and eager operations may round differently."""
     assert a.shape == b.shape
     assert (a != b).mean() < 1e-4 and np.abs(a.astype(int) - b).max() < 8
 
@@ -58,9 +59,9 @@ def assert_pictures_equal(a, b):
 # What is written ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
-@pytest.mark.parametrize("audio_format", job.AUDIO_FORMATS)
-def test_manifest_tells_what_is_there(tmp_path, format, audio_format):
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
+def test_manifest_describes_the_files(tmp_path, format, audio_format):
     out = prepared(tmp_path / "out", config="matched", format=format, audio_format=audio_format, shard_size=3)
     config = sonikeras.SonificationConfig.preset("matched")
     plan = json.loads((out / "prepare.json").read_text())
@@ -78,34 +79,34 @@ def test_manifest_tells_what_is_there(tmp_path, format, audio_format):
             assert format == "tfrecord" or (offset, length) == (0, len(data))
             assert hashlib.sha256(data[offset : offset + length]).hexdigest() == row[part + "_sha256"]
             if part == "sound":
-                heard, rate = soundfile.read(io.BytesIO(data[offset : offset + length]), dtype="float32")
+                audio, rate = soundfile.read(io.BytesIO(data[offset : offset + length]), dtype="float32")
             else:
                 picture = images.read_image(data[offset : offset + length], color=True)
         pixels, content = image[row["name"]]
         assert rate == config.sample_rate and row["image_sha256"] == hashlib.sha256(content).hexdigest()
-        assert_pictures_equal(picture, sonikeras.picture(heard, config))
+        assert_pictures_equal(picture, sonikeras.picture(audio, config))
         wanted = image_to_magnitudes(pixels, config=config)
-        found = np.abs(librosa.stft(heard, n_fft=1024, hop_length=512, pad_mode="constant"))
+        found = np.abs(librosa.stft(audio, n_fft=1024, hop_length=512, pad_mode="constant"))
         convergence = np.linalg.norm(found - wanted) / np.linalg.norm(wanted)
         assert abs(float(row["spectral_convergence"]) - convergence) < 1e-4 * convergence
     named = {row[part] for row in listed for part in ("sound", "picture")}
     assert set(contents(out)) == named | {"prepare.json", "manifest.csv"}
 
 
-@pytest.mark.parametrize("audio_format", job.AUDIO_FORMATS)
+@pytest.mark.parametrize("audio_format", AUDIO_FORMATS)
 @pytest.mark.parametrize("config", ["study", "matched"])
-def test_files_are_read_back_as_the_data_set_is_made(tmp_path, audio_format, config):
+def test_files_equal_the_data_set(tmp_path, audio_format, config):
     out = prepared(tmp_path / "out", audio_format=audio_format, config=config, images_per_class=5, seed=3)
     whole = {"batch_size": None, "shuffle": False, "config": config, "image_size": None}
     direct = sonikeras.dataset("c2", images_per_class=5, seed=3, **whole)
-    heard = sonikeras.dataset("c2", data_dir=out, stage="audio", **whole)
+    audio = sonikeras.dataset("c2", data_dir=out, stage="audio", **whole)
     drawn = sonikeras.dataset("c2", data_dir=out, stage="spectrogram", **whole)
     examples = direct.examples
     stems = [f"{label}/{name}" for label, name in zip(examples.labels, examples.names, strict=True)]
     order = np.argsort(stems)
     made = list(direct)
-    assert len(made) == len(list(heard)) == 8
-    for index, (b, label_b), (c, label_c) in zip(order, heard, drawn, strict=True):
+    assert len(made) == len(list(audio)) == 8
+    for index, (b, label_b), (c, label_c) in zip(order, audio, drawn, strict=True):
         a, label = made[index]
         assert label == label_b == label_c
         np.testing.assert_array_equal(a, b)
@@ -173,7 +174,7 @@ def test_names_in_any_script(tmp_path, image_folder):
 
 # Interruption ---------------------------------------------------------------------------------------------------------
 
-# It is imported once; then one process after the other is started and killed as soon as it has written some bytes.
+# Imports once, then starts process after process and kills each as soon as it has written some bytes.
 KILLER = """
 import os, pathlib, signal, sys, time
 import sonikeras
@@ -209,7 +210,7 @@ while not done:
             kills += 1
             break
     now = whole()
-    assert all(now.get(path) == status for path, status in kept.items()), "a finished file was made again"
+    assert all(now.get(path) == status for path, status in kept.items()), "a finished file was recreated"
     assert not [path for path in now if pathlib.Path(path).name.startswith(".")], now
 assert status == 0, status
 print("kills", kills)
@@ -229,7 +230,7 @@ def test_killed_at_any_moment(tmp_path, format, pictures):
     assert contents(tmp_path / "out") == expected
 
 
-def test_files_of_which_nothing_is_noted_are_made_again(tmp_path, image_folder):
+def test_files_without_a_row_are_recreated(tmp_path, image_folder):
     root = image_folder(count=8)
     arguments = {"name": None, "data_dir": root, "images_per_class": None}
     out = prepared(tmp_path / "out", **arguments)
@@ -272,9 +273,9 @@ except OSError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are limited as POSIX does")
-@pytest.mark.parametrize("format", job.FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_file_that_cannot_be_written(tmp_path, format):
-    """A limit of the size of files, which is met half-way, stands for a full disk."""
+    """A limit on the size of files simulates a full disk."""
     arguments = QUICK | {"images_per_class": 10, "format": format, "audio_format": "flac"}
     expected = contents(prepared(tmp_path / "whole", **arguments))
     out = tmp_path / "out"
@@ -285,7 +286,7 @@ def test_file_that_cannot_be_written(tmp_path, format):
     command = [sys.executable, "-c", FILE_SIZE_LIMIT, str(out), str(limit), repr(arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 3, result.stderr
-    assert "what was made is kept, and the same call goes on once there is room" in result.stdout
+    assert "finished files are kept; free space, then repeat the call to resume" in result.stdout
     before = times(out)
     assert before and not list(out.glob("manifest*")) and not list(out.rglob(".*.part*"))
     prepared(out, **arguments)
@@ -321,7 +322,7 @@ def _swapped(lines, rng):
     return lines
 
 
-@pytest.fixture(scope="module", params=job.FORMATS)
+@pytest.fixture(scope="module", params=FORMATS)
 def finished(request, tmp_path_factory):
     return prepared(tmp_path_factory.mktemp("finished") / "out", format=request.param, images_per_class=5)
 
@@ -334,7 +335,7 @@ def test_damage_of_a_manifest_is_found(tmp_path, finished, damage):
         data = DAMAGES[damage](whole, rng)
         path.write_bytes(data)
         if data != whole:
-            with pytest.raises(ValueError, match=r"delete it, and it is written anew. Received: .*manifest\.csv"):
+            with pytest.raises(ValueError, match=r"delete it, and it is recreated. Received: .*manifest\.csv"):
                 list(manifests.read_manifest(path))
     path.write_bytes(whole)
     assert list(manifests.read_manifest(path)) == expected
@@ -351,7 +352,7 @@ def test_manifests_without_checksum_and_joined_ones_are_read(tmp_path, finished)
         pass
     assert list(manifests.read_manifest(path)) == []
     path.write_bytes(lines[0])
-    with pytest.raises(ValueError, match="what was behind it is missing"):
+    with pytest.raises(ValueError, match="the rows after it are missing"):
         list(manifests.read_manifest(path))
 
 
@@ -400,7 +401,7 @@ def test_rows_of_files_that_are_not_the_example_s_are_refused(tmp_path, finished
     ],
 )
 def test_damaged_journal(tmp_path, finished, line):
-    """What its damaged lines noted is made again, and one warning tells."""
+    """Files of damaged lines are recreated, with one warning."""
     if finished.joinpath("train").exists():
         out = tmp_path / "out"
         shutil.copytree(finished, out)
@@ -418,11 +419,38 @@ def test_damaged_journal(tmp_path, finished, line):
         of_sizes[5] = 1e300
         path.write_bytes(b"\n".join([line, flipped, json.dumps(of_sizes).encode(), *lines[3:], lines[4][:50]]))
         before = times(out)
-        with pytest.warns(UserWarning, match=f"3 lines of {path} are damaged: what they noted is made again."):
+        with pytest.warns(
+            UserWarning, match=f"3 lines of {path} are damaged: the files of their examples are recreated."
+        ):
             prepared(out, images_per_class=5)
         assert contents(out) == expected
         changed = {name for name, time in times(out).items() if time != before[name]}
         assert changed == {name for row in noted[:3] for name in (row.sound, row.picture)}
+
+
+@pytest.mark.parametrize("lost", range(14))
+def test_a_line_of_the_journal_that_lost_a_field_is_damaged(tmp_path, lost):
+    row = manifests.Row("train", "a", "b", "0" * 64, "train/a/b.wav", 0, 9, "0" * 64, "", 0, 0, "", "0.5")
+    journal = manifests.Journal(tmp_path, [])
+    journal.add(row)
+    journal.close()
+    fields = json.loads((tmp_path / "journal").read_bytes())
+    assert manifests._journal_row(json.dumps(fields).encode()) == row
+    if lost == 13:  # as version 0.1.0 wrote it
+        assert manifests._journal_row(json.dumps(fields[:-1]).encode()) == row
+        return
+    del fields[lost]
+    for last in (fields[-1], fields[-1][:-1] + "x"):
+        with pytest.raises(ValueError):
+            manifests._journal_row(json.dumps([*fields[:-1], last]).encode())
+
+
+def test_errors_of_damaged_manifests_are_short(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("[" * 100_000 + ",a\n")
+    with pytest.raises(ValueError, match="Received: .*manifest.csv, line 1 ") as caught:
+        list(manifests.read_manifest(path))
+    assert len(str(caught.value)) < 2000
 
 
 # Links ----------------------------------------------------------------------------------------------------------------
@@ -446,8 +474,8 @@ def test_links_are_not_followed(tmp_path, link):
     assert contents(out) == contents(prepared(tmp_path / "new", images_per_class=5))
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
-def test_links_in_the_place_of_files_are_replaced(tmp_path, format):
+@pytest.mark.parametrize("format", FORMATS)
+def test_links_in_place_of_files_are_replaced(tmp_path, format):
     out = prepared(tmp_path / "out", images_per_class=5, format=format)
     expected = contents(out)
     (out / ".prepare").mkdir()
@@ -469,7 +497,7 @@ def test_links_in_the_place_of_files_are_replaced(tmp_path, format):
 # A folder that cannot be written to -----------------------------------------------------------------------------------
 
 
-def test_finished_folder_that_is_read_only_is_confirmed(tmp_path, finished, monkeypatch):
+def test_finished_read_only_folder_is_confirmed(tmp_path, finished, monkeypatch):
     out = tmp_path / "out"
     shutil.copytree(finished, out)
     arguments = {"format": "files" if (out / "train").exists() else "tfrecord", "images_per_class": 5}
@@ -477,8 +505,8 @@ def test_finished_folder_that_is_read_only_is_confirmed(tmp_path, finished, monk
     def refuse(path, *_, **__):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.W_OK)  # a test may run as root
-    monkeypatch.setattr(job, "locked", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode, **_: not mode & os.W_OK)  # the tests may run as root
+    monkeypatch.setattr(runs, "locked", refuse)
     monkeypatch.setattr(Path, "mkdir", refuse)
     before = contents(out)
     for verify in (False, True):
@@ -488,7 +516,7 @@ def test_finished_folder_that_is_read_only_is_confirmed(tmp_path, finished, monk
     data = bytearray(before[name])
     data[len(data) // 2] ^= 1
     (out / name).write_bytes(data)
-    prepared(out, **arguments)  # as with a folder that can be written to
+    prepared(out, **arguments)  # sizes alone do not show the damage
     with pytest.raises(PermissionError, match="cannot be written to must be finished, and .* is missing or damaged"):
         prepared(out, verify=True, **arguments)
     (out / name).unlink()
@@ -496,7 +524,7 @@ def test_finished_folder_that_is_read_only_is_confirmed(tmp_path, finished, monk
         prepared(out, **arguments)
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_bad_image(tmp_path, image_folder, format):
     root = image_folder(count=8)
     arguments = {"name": None, "data_dir": root, "images_per_class": None, "format": format}
@@ -522,7 +550,7 @@ def test_bad_image(tmp_path, image_folder, format):
 # A second run ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
+@pytest.mark.parametrize("format", FORMATS)
 def test_finished_folder_is_verified(tmp_path, format):
     out = prepared(tmp_path / "out", format=format, shard_size=4)
     expected, before = contents(out), times(out)
@@ -542,8 +570,8 @@ def test_finished_folder_is_verified(tmp_path, format):
     assert changed == {Path(name).stem for name in (missing, cut, flipped)}
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
-def test_changed_image_is_made_again(tmp_path, image_folder, format):
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_of_a_changed_image_are_recreated(tmp_path, image_folder, format):
     root = image_folder(count=8)
     arguments = {"name": None, "data_dir": root, "images_per_class": None, "format": format, "shard_size": 4}
     out = prepared(tmp_path / "out", **arguments)
@@ -568,7 +596,7 @@ def test_data_set_that_grows_and_shrinks(tmp_path):
         prepared(packed, images_per_class=10, format="tfrecord")
 
 
-def test_manifest_that_is_none(tmp_path):
+def test_manifest_that_is_invalid(tmp_path):
     out = prepared(tmp_path / "out")
     expected = contents(out)
     unclosed = expected["manifest.csv"] + b'"' + b"x" * csv.field_size_limit()
@@ -585,8 +613,8 @@ def test_manifest_that_is_none(tmp_path):
 # Many processes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", job.FORMATS)
-def test_shards_made_at_the_same_time(tmp_path, format):
+@pytest.mark.parametrize("format", FORMATS)
+def test_concurrent_shards(tmp_path, format):
     arguments = {"images_per_class": 20, "format": format, "shard_size": 5}
     expected = contents(prepared(tmp_path / "whole", **arguments))
     out = tmp_path / "out"
@@ -617,7 +645,7 @@ def test_shards_made_at_the_same_time(tmp_path, format):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked")
-def test_same_files_at_the_same_time(tmp_path):
+def test_concurrent_writers_of_the_same_files(tmp_path):
     out = prepared(tmp_path / "out", shard=(0, 2))
     with files.locked(out / ".prepare-00000-of-00002.lock"):
         with pytest.raises(BlockingIOError, match=r"must not write the same files.*00000-of-00002\.lock"):
@@ -627,11 +655,11 @@ def test_same_files_at_the_same_time(tmp_path):
         prepared(out)
     with files.locked(out / ".prepare.lock"), pytest.raises(BlockingIOError):
         prepared(out, shard=(1, 2))
-    (out / ".prepare-00000-of-00002.lock").touch()  # of a process that was killed
+    (out / ".prepare-00000-of-00002.lock").touch()  # left by a killed process
     assert contents(prepared(out)) == contents(prepared(tmp_path / "whole"))
 
 
-def test_joined_manifest_is_of_the_shards_alone(tmp_path, image_folder):
+def test_joined_manifest_contains_only_the_shards(tmp_path, image_folder):
     root = image_folder(count=8)
     arguments = {"name": None, "data_dir": root, "images_per_class": None}
     out = prepared(tmp_path / "out", **arguments)
@@ -640,17 +668,17 @@ def test_joined_manifest_is_of_the_shards_alone(tmp_path, image_folder):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             prepared(out, shard=(index, 2), on_error="skip", **arguments)
-    made = job.Job.of(
+    plan = Plan.of(
         **(QUICK | arguments),
         directory=out,
         **{"classes": None, "engine": "auto", "seed": 42, "on_error": "skip", "format": "files", "audio_format": None},
         **{"source": "builtin", "pictures": True, "shard_size": 1024, "verify": False},
     )
-    assert made.join(made.parts(), 2) == [str(root / "bee" / "picture3.png")]
+    assert runs.join(plan, plan.examples(), 2) == [str(root / "bee" / "picture3.png")]
     assert len(rows(out)) == 15 and not list(out.glob("manifest-*")) and not list(out.glob(".*"))
 
 
-def test_two_plans_at_the_same_time(tmp_path):
+def test_concurrent_claims(tmp_path):
     for index in range(10):
         with ThreadPoolExecutor(4) as pool:
             claims = [pool.submit(files.claim, tmp_path / f"{index}.json", {"n": n}, shared=True) for n in range(4)]
@@ -658,7 +686,7 @@ def test_two_plans_at_the_same_time(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_memory_does_not_grow_with_the_examples():
+def test_memory_does_not_grow_with_the_number_of_examples():
     taken = []
 
     def items():
@@ -666,11 +694,11 @@ def test_memory_does_not_grow_with_the_examples():
             taken.append(index)
             yield index
 
-    results = preparation._in_order(lambda index: 2 * index, items(), threads=2)
+    results = writer.in_order(lambda index: 2 * index, items(), threads=2)
     assert [next(results) for _ in range(10)] == list(range(0, 20, 2))
     assert len(taken) < 50
     results.close()
-    assert list(preparation._in_order(str, range(100), threads=3)) == list(map(str, range(100)))
+    assert list(writer.in_order(str, range(100), threads=3)) == list(map(str, range(100)))
 
 
 # Errors ---------------------------------------------------------------------------------------------------------------
@@ -713,7 +741,7 @@ def test_arguments(tmp_path, arguments, message):
         ["STRASSE", "straße"],
     ],
 )
-def test_class_names_that_are_no_folders(tmp_path, labels):
+def test_class_names_that_cannot_be_folders(tmp_path, labels):
     arrays = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8), labels * 10
     arguments = {"name": None, "source": arrays, "images_per_class": None}
     with pytest.raises(ValueError, match=r"a class name must not be empty.*takes any name\. Received: the class name"):
@@ -723,20 +751,22 @@ def test_class_names_that_are_no_folders(tmp_path, labels):
 
 
 @pytest.mark.parametrize("name", ["../b", "a//b", "/a", ".a", "a/.b", "a\0", "", "a\\b", "..", "a/../b", "x" * 252])
-def test_names_that_are_no_files(name):
+def test_names_that_cannot_be_files(name):
     examples = sources.load_examples("c2", "test", images_per_class=5)
-    job._check_names(examples, 4)
-    with pytest.raises(ValueError, match="no part of an example's name, divided by '/', must be empty.*takes any name"):
-        job._check_names(dataclasses.replace(examples, names=[name, *examples.names[1:]]), 4)
+    check_names(examples, 4)
+    with pytest.raises(
+        ValueError, match="no component of an example's name, as separated by '/', must be empty.*takes any name"
+    ):
+        check_names(dataclasses.replace(examples, names=[name, *examples.names[1:]]), 4)
 
 
-def test_folder_of_another_format(tmp_path):
+def test_folder_with_another_format(tmp_path):
     out = prepared(tmp_path / "out")
     with pytest.raises(ValueError, match=r"made in the same way.*'format': \('files', 'tfrecord'\)"):
         prepared(out, format="tfrecord")
 
 
-def test_records_that_are_not_whole(tmp_path):
+def test_incomplete_records(tmp_path):
     out = prepared(tmp_path / "out", format="tfrecord", shard_size=4)
     assert records.holds_records(out) and not records.holds_records(tmp_path)
     with pytest.raises(FileNotFoundError, match="must have record files of the split.*Received: none in"):
@@ -758,8 +788,8 @@ def test_records_that_are_not_whole(tmp_path):
         records.load(out, "train", "audio")
 
 
-def test_flipped_bits_of_records_are_never_read(tmp_path):
-    """Whatever is damaged, no label, name or sound is read that was not written: the error names the file."""
+def test_damaged_records_are_never_read(tmp_path):
+    """No damaged label, name or audio is read: the error names the file."""
     out = prepared(tmp_path / "out", format="tfrecord", images_per_class=5)
     path = out / "train-00000-of-00001.tfrecord"
     whole, rng = path.read_bytes(), np.random.default_rng(0)
@@ -779,13 +809,13 @@ def test_flipped_bits_of_records_are_never_read(tmp_path):
             read()
 
 
-def test_a_flipped_label_is_made_good(tmp_path):
+def test_damaged_label_is_repaired(tmp_path):
     import tensorflow as tf
 
     out = prepared(tmp_path / "out", format="tfrecord", images_per_class=5)
     path, expected = out / "train-00000-of-00001.tfrecord", contents(out)
     whole = path.read_bytes()
-    place = whole.index(b"label") + 11  # behind the lengths and tags of a feature with one integer
+    place = whole.index(b"label") + 11  # after the lengths and tags of a feature with one integer
     assert whole[place] == 0
     path.write_bytes(_changed(whole, place, lambda byte: byte ^ 1))
     assert [entry.label for entry in records.index([path])][0] == 1
@@ -807,7 +837,7 @@ def test_a_flipped_label_is_made_good(tmp_path):
     assert contents(out) == expected
 
 
-def test_no_warning_without_cause(tmp_path):
+def test_no_warnings(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         prepared(prepared(tmp_path / "out"))

@@ -325,10 +325,10 @@ def test_dataset_of_recordings_and_of_a_tf_dataset(image_folder, photo):
     [
         (
             {"output": "image"},
-            "`channel` needs a sound: .*Received: channel='telephone', stage='image', output='image'",
+            "`channel` needs audio: .*Received: channel='telephone', stage='image', output='image'",
         ),
-        ({"stage": "spectrogram"}, "`channel` needs a sound"),
-        ({"service": "grpc://localhost:1"}, "`channel` is not for sounds of a `service`"),
+        ({"stage": "spectrogram"}, "`channel` needs audio"),
+        ({"service": "grpc://localhost:1"}, "`channel` and `service` cannot be combined"),
         ({"channel": "mp3(kbps=320)"}, "a bit rate that MP3 has at 22050 Hz"),
         ({"channel": 3}, "`channel` must be a Channel"),
     ],
