@@ -1,158 +1,21 @@
-"""Backbones: pretrained networks without their classifiers."""
+"""The backbone of a classifier: its weights, its batch normalization, and the layers that are trained."""
 
 from __future__ import annotations
 
 import numbers
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import keras
-import keras.applications as nets
 import numpy as np
 
 from sonikeras.layers import TorchBatchNormalization
 from sonikeras.models import _torchvision as torchvision_networks, weights as weight_files
-from sonikeras.models._efficientnet_lite import efficientnet_lite0
-from sonikeras.models._torchvision import IMAGENET_MEAN, IMAGENET_STD
-
-_IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
-
-
-_EFFICIENTNET_URL = "https://storage.googleapis.com/keras-applications/efficientnet{}_notop.h5"
-
-
-_RESNET_URL = (
-    "https://storage.googleapis.com/tensorflow/keras-applications/resnet/{}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-)
-
+from sonikeras.models._keras_applications import set_normalization
+from sonikeras.models._specs import BackboneSpec
+from sonikeras.models._torchvision import IMAGENET_STD
 
 _SUFFIXES = (".keras", ".weights.h5", ".h5", ".pth")
-
-
-def _efficientnet(application: Callable[..., keras.Model], shape: tuple[int, int, int]) -> keras.Model:
-    """Keras' EfficientNet for pictures in 0..255. It normalizes as for ImageNet, whatever its weights."""
-    network = application(include_top=False, weights=None, input_shape=shape)
-    _set_normalization(network, IMAGENET_MEAN, IMAGENET_STD**2)
-    return network
-
-
-def _efficientnet_lite(shape: tuple[int, int, int]) -> keras.Model:
-    """KerasCV's EfficientNet-Lite0 for pictures in 0..255."""
-    try:
-        return efficientnet_lite0(shape)
-    except ImportError as error:
-        others = [name for name in backbones() if name != "efficientnet_lite0"]
-        raise ImportError(
-            "The network 'efficientnet_lite0' needs KerasCV and TensorFlow, whatever the backend of Keras: "
-            f"pip install keras-cv tensorflow. Networks that do not: {others}. Received: {error}"
-        ) from error
-
-
-def _resnet(application: Callable[..., keras.Model], shape: tuple[int, int, int]) -> keras.Model:
-    """Keras' ResNet for RGB pictures in 0..255. It includes `keras.applications.resnet.preprocess_input`."""
-    inputs = keras.Input(shape)
-    bgr = keras.ops.flip(inputs, axis=-1)
-    centered = keras.layers.Rescaling(1.0, offset=[-mean for mean in _IMAGENET_MEAN_BGR])(bgr)
-    return application(include_top=False, weights=None, input_tensor=centered)
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """The facts about a backbone, and the study's preprocessing for it.
-
-    Attributes:
-        name: String, its name as an argument of `classifier`.
-        image_size: Integer, height and width of its pictures.
-        resize: Integer, the length to which the study resized a picture's shorter side before the center crop.
-        interpolation: String, `"bicubic"` or `"bilinear"`, the interpolation of this resizing (antialiased).
-        dropout: Float, the rate of the dropout before the head.
-        momentum: Float, the momentum of the network's batch normalizations in PyTorch's definition.
-        build: Function from a picture's `(height, width, 3)` to the untrained network, preprocessing included.
-        url: String, the address of its ImageNet weights, or `None` if they are installed with sonikeras.
-        md5: String, the MD5 of that file.
-        torchvision: Function like `build` for torchvision's network of that name, or `None` if there is none.
-    """
-
-    name: str
-    image_size: int
-    resize: int
-    interpolation: str
-    dropout: float
-    momentum: float
-    build: Callable[[tuple[int, int, int]], keras.Model] = field(repr=False)
-    url: str | None = None
-    md5: str | None = None
-    torchvision: Callable[[tuple[int, int, int]], keras.Model] | None = field(default=None, repr=False)
-
-
-_SPECS = {
-    each.name: each
-    for each in (
-        BackboneSpec("efficientnet_lite0", 224, 256, "bicubic", 0.2, 0.1, _efficientnet_lite),
-        BackboneSpec("efficientnet_b0", 224, 256, "bicubic", 0.2, 0.1, partial(_efficientnet, nets.EfficientNetB0),
-                     _EFFICIENTNET_URL.format("b0"), "50bc09e76180e00e4465e1a485ddc09d",
-                     partial(torchvision_networks.efficientnet, width=1.0, depth=1.0, epsilon=1e-5)),
-        BackboneSpec("efficientnet_b5", 456, 456, "bicubic", 0.4, 0.01, partial(_efficientnet, nets.EfficientNetB5),
-                     _EFFICIENTNET_URL.format("b5"), "38879255a25d3c92d5e44e04ae6cec6f",
-                     partial(torchvision_networks.efficientnet, width=1.6, depth=2.2, epsilon=1e-3)),
-        BackboneSpec("efficientnet_b7", 600, 600, "bicubic", 0.5, 0.01, partial(_efficientnet, nets.EfficientNetB7),
-                     _EFFICIENTNET_URL.format("b7"), "cbcfe4450ddf6f3ad90b1b398090fe4a",
-                     partial(torchvision_networks.efficientnet, width=2.0, depth=3.1, epsilon=1e-3)),
-        BackboneSpec("resnet50", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet50),
-                     _RESNET_URL.format("resnet50"), "4d473c1dd8becc155b73f8504c6f6626",
-                     partial(torchvision_networks.resnet, blocks=(3, 4, 6, 3))),
-        BackboneSpec("resnet152", 224, 232, "bilinear", 0.0, 0.1, partial(_resnet, nets.ResNet152),
-                     _RESNET_URL.format("resnet152"), "ee4c566cf9a93f14d82f913c2dc6dd0c",
-                     partial(torchvision_networks.resnet, blocks=(3, 8, 36, 3))),
-    )
-}  # fmt: skip
-
-
-_ALIASES = {"resnet150": "resnet152"}  # the study's name for ResNet152
-
-
-def backbones() -> list[str]:
-    """Names of the networks that `classifier` builds.
-
-    `"resnet150"`, the study's name for ResNet152, is accepted as well.
-
-    Returns:
-        List of strings.
-
-    Example:
-        >>> from sonikeras import models
-        >>> models.backbones()  # doctest: +NORMALIZE_WHITESPACE
-        ['efficientnet_lite0', 'efficientnet_b0', 'efficientnet_b5', 'efficientnet_b7', 'resnet50', 'resnet152']
-    """
-    return list(_SPECS)
-
-
-def spec(backbone: str) -> BackboneSpec:
-    """The facts about a backbone: the size of its pictures, the study's preprocessing, the source of its weights.
-
-    Args:
-        backbone: String, one of `backbones()`, or `"resnet150"` for `"resnet152"`.
-
-    Returns:
-        `BackboneSpec`.
-
-    Raises:
-        ValueError: If there is no such backbone.
-
-    Example:
-        >>> from sonikeras import models
-        >>> models.spec("efficientnet_b5").image_size
-        456
-        >>> models.spec("resnet150").name
-        'resnet152'
-    """
-    name = _ALIASES.get(backbone, backbone) if isinstance(backbone, str) else None
-    if name not in _SPECS:
-        raise ValueError(f"Argument `backbone` must be one of {backbones()}. Received: backbone={backbone!r}")
-    return _SPECS[name]
 
 
 def _batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -245,14 +108,7 @@ def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
         # Keras' files of EfficientNet hold the standard deviation in place of the variance, which Keras corrects with
         # another layer. Here the variance is corrected, so that the layers do not depend on the source of the weights.
         if isinstance(layer, keras.layers.Normalization) and np.allclose(layer.adapt_variance, IMAGENET_STD):
-            _set_normalization(backbone, np.array(layer.adapt_mean), IMAGENET_STD**2)
-
-
-def _set_normalization(network: keras.Model, mean: np.ndarray, variance: np.ndarray) -> None:
-    layer = next(layer for layer in network.layers if isinstance(layer, keras.layers.Normalization))
-    layer.adapt_mean.assign(mean)
-    layer.adapt_variance.assign(variance)
-    layer.finalize_state()
+            set_normalization(backbone, np.array(layer.adapt_mean), IMAGENET_STD**2)
 
 
 def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:

