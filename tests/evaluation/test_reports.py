@@ -163,12 +163,12 @@ def test_interval_is_wilsons(right, n):
     [
         (0.625, 4, (0.219, 0.908)),  # two and three of four right: no whole number of examples
         (0.5, 4, (0.150, 0.850)),
-        (1 / 3, 2, (0.062, 0.793)),
-        (0.0, 3, (0.0, 0.562)),
-        (1.0, 3, (0.438, 1.0)),
+        (1 / 3, 2, (0.045, 0.841)),
+        (0.0, 3, (0.0, 0.561)),
+        (1.0, 3, (0.439, 1.0)),
     ],
 )
-def test_interval_is_at_the_share_itself(share, n, ends):
+def test_interval_is_at_the_proportion_itself(share, n, ends):
     assert [round(end, 3) for end in wilson_interval(share, n)] == list(ends)
     low, high = wilson_interval(1 - share, n)
     assert (1 - high, 1 - low) == pytest.approx(wilson_interval(share, n))
