@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from sonikeras.evaluation.report import Report
 from sonikeras.preparation._rendering import spectral_convergence
 from sonikeras.signal import chain
 from sonikeras.sources.images import to_gray
+
+_RENAMED = {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}  # attributes of `Retention`
 
 _SSIM_WINDOW = 11  # pixels, TensorFlow's default, which is that of the paper
 
@@ -50,6 +53,10 @@ class Retention:
     n: int
     seeds: int
     level: float
+
+    def __getattr__(self, name: str) -> Any:
+        renamed = f"has a new name: use `{_RENAMED[name]}`" if name in _RENAMED else "does not exist"
+        raise AttributeError(f"`{type(self).__name__}.{name}` {renamed}.")
 
     def __str__(self) -> str:
         facts = (

@@ -1,6 +1,7 @@
 """Comparisons of classifiers and what is retained: exact tests, intervals, pairing, the signal, bad input."""
 
 import math
+import types
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.stats import binomtest
 
 import sonikeras
 from sonikeras import Report
+from sonikeras.evaluation import comparison, sweep
 from sonikeras.evaluation.retention import permutation_test, recognition_retention, signal_retention
 
 RETENTION = recognition_retention
@@ -106,6 +108,27 @@ def test_other_test_examples_are_refused(other, message, compare):
 def test_names_that_one_report_lacks_are_no_hindrance():
     named = report_of([0, 1, 2, 3], names=("a", "b", "c", "d"))
     assert named.compare(report_of([0, 1, 2, 3])).p_value == 1
+
+
+def test_predictions_of_any_kind_can_be_compared():
+    """Also those that are no report: of another library, say."""
+    first, second = (
+        types.SimpleNamespace(class_names=("a", "b"), labels=np.zeros(10, int), predictions=np.array(guess), names=None)
+        for guess in ([0] * 9 + [1], [0] * 3 + [1] * 7)
+    )
+    found = comparison.compare(first, second)
+    assert (found.only_first, found.only_second, found.both_right, found.both_wrong) == (6, 0, 3, 1)
+
+
+def test_old_names_say_the_new_ones():
+    found = RETENTION([report_where([1, 1, 0, 1])], [report_where([1, 1, 1, 1])], resamples=10)
+    for old, new in {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}.items():
+        with pytest.raises(AttributeError, match=f"use `{new}`"):
+            getattr(found, old)
+    for old, new in {"Cell": "Run", "Outcome": "Result"}.items():
+        with pytest.raises(AttributeError, match=f"use `sonikeras.evaluation.sweep.{new}`"):
+            getattr(sweep, old)
+    assert not hasattr(found, "other") and not hasattr(sweep, "Other")
 
 
 # Permutation test

@@ -219,6 +219,14 @@ def trained(model):
     return {variable.path for variable in model.trainable_variables}
 
 
+def test_names_and_facts_need_no_keras():
+    script = (
+        "import sys; from sonikeras import models; models.backbones(); models.heads(); models.spec('resnet150')\n"
+        "sys.exit('keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_batch_norm_modes():
     """Which weights are trained, and what a step of training leaves of the moving averages."""
     x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
