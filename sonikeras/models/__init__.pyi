@@ -1,5 +1,5 @@
 from ._backbones import unfreeze as unfreeze
-from ._classifier import BATCH_NORMS as BATCH_NORMS, classifier as classifier
+from ._classifier import BATCH_NORMS as BATCH_NORMS, BatchNorm as BatchNorm, classifier as classifier
 from ._heads import heads as heads
 from ._inference import (
     averaged_over_flips as averaged_over_flips,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import keras
 
@@ -11,7 +12,9 @@ from sonikeras.models._backbones import _batch_norms, _is_integer, _load, _weigh
 from sonikeras.models._heads import _head_function, _head_model
 from sonikeras.models._specs import spec
 
-BATCH_NORMS = ("training", "inference")
+BatchNorm = Literal["training", "inference"]
+
+BATCH_NORMS: tuple[BatchNorm, ...] = get_args(BatchNorm)
 
 
 _POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
@@ -27,9 +30,9 @@ def classifier(
     weights: str | os.PathLike | None = "imagenet",
     image_size: int | tuple[int, int] | None = None,
     dropout: float | None = None,
-    pooling: str | None = "auto",
+    pooling: Literal["auto", "avg", "max"] | None = "auto",
     freeze: bool = False,
-    batch_norm: str | None = None,
+    batch_norm: BatchNorm | None = None,
     name: str | None = None,
 ) -> keras.Model:
     """An image classifier: a network, pretrained or not, and a head.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sonikeras import models, transmission as channels
 from sonikeras.config import SonificationConfig
@@ -13,10 +13,13 @@ from sonikeras.config._checks import check_choice, check_integer, check_number
 from sonikeras.datasets import dataset
 from sonikeras.training._fit import check_class_weight
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-OUTPUTS = ("picture", "image")
+Output = Literal["picture", "image"]
+
+OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,12 +130,12 @@ class Recipe:
     data: str | None = "c10"
     data_dir: str | None = None
     source: str = "builtin"
-    stage: str = "image"
+    stage: Literal["image", "audio", "spectrogram"] = "image"
     colormap: str | None = None
     images_per_class: int | None = None
     fold: tuple[int, int] | None = None
     validation_split: float = 0.0
-    output: str = "picture"
+    output: Output = "picture"
     config: str | SonificationConfig = "study"
     channel: str | None = None
     engine: str = "auto"
@@ -142,7 +145,7 @@ class Recipe:
     weights: str | None = "imagenet"
     head: str = "linear"
     dropout: float | None = None
-    batch_norm: str = "inference"
+    batch_norm: models.BatchNorm = "inference"
     epochs: int = 25
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -150,12 +153,12 @@ class Recipe:
     flips: bool = False
     fine_tuning: FineTuning | None = None
     gradient_accumulation: int = 1
-    precision: str = "float32"
+    precision: Precision = "float32"
     jit: bool = False
-    strategy: str | None = None
+    strategy: Literal["mirrored"] | None = None
     tensorboard: bool = False
     seed: int = 42
-    on_error: str = "raise"
+    on_error: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "gradient_accumulation"):
