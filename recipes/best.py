@@ -1,10 +1,10 @@
-"""The best recipe known: analysis with the window of the synthesis, the whole picture, amplitudes, and fine-tuning.
+"""The best recipe so far: a matched analysis window, amplitudes, the whole picture, and fine-tuning.
 
-The picture shows the image: amplitudes as shades of gray, nothing cut off. A new head is trained on the frozen network,
-on both orientations of each picture; then the network's last stage is trained too, on pictures that are mirrored,
-moved, zoomed and masked, and the result averages over both orientations. docs/training.md says what each brings.
+The picture shows the whole image as amplitudes in shades of gray. First, a new head is trained on the frozen network,
+with each picture and its mirror image. Then the network's last stage is trained too, with random mirroring, shifts,
+zooms and masks. The final model averages over both orientations. docs/training.md has the gain of each step.
 
-Ready spectrogram pictures (--stage spectrogram) are taken as the study's: levels in magma, which are turned back into
+Existing spectrogram pictures (--stage spectrogram) are taken as the study's, decibels in magma, and are converted to
 amplitudes. --no-fine-tune trains the head alone, in a fraction of the time.
 """
 

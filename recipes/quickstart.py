@@ -1,7 +1,7 @@
-"""The whole study in a few minutes: sonify built-in images, train a head on a pretrained network, report.
+"""The whole study in a few minutes: sonify the built-in images, train a head on a pretrained network, report.
 
-EfficientNet-Lite0 with ImageNet weights, which come with the installation, sees pictures of the spectrograms of ten
-animals' sounds. No network is needed.
+EfficientNet-Lite0 classifies spectrogram pictures of sonified images of ten animals. Its ImageNet weights are installed
+with sonikeras, so no download is needed.
 """
 
 from sonikeras.cli.recipes import main

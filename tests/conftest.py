@@ -59,7 +59,7 @@ def tiny_network(monkeypatch) -> str:
         return keras.Model(inputs, keras.layers.BatchNormalization(name="norm")(x))
 
     spec = sonikeras.models.BackboneSpec("tiny", 64, 64, "bicubic", 0.2, 0.1, build)
-    monkeypatch.setitem(sonikeras.models._backbones._SPECS, "tiny", spec)
+    monkeypatch.setitem(sonikeras.models._specs._SPECS, "tiny", spec)
     return "tiny"
 
 

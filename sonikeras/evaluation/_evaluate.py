@@ -1,4 +1,4 @@
-"""One pass of a classifier over a test set."""
+"""Evaluation of a classifier on a test set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sonikeras import models
 from sonikeras.config import _errors as errors
 from sonikeras.evaluation.report import Report
 
-_INFINITE = -1  # as `tf.data.Dataset.cardinality` says it
-
+_INFINITE = -1  # of `tf.data.Dataset.cardinality`
 
 _BATCH_SIZE = 32  # of single examples
 
@@ -29,28 +28,28 @@ def evaluate(
     seconds: float | None = None,
     from_logits: bool = True,
 ) -> Report:
-    """Runs a classifier once over a data set and reports how well it does.
+    """Evaluates a classifier on a data set.
 
-    The data are iterated only once, so that labels and predictions stay paired even where each iteration shuffles anew.
+    The data are iterated only once, so labels and predictions stay paired even if each iteration reshuffles.
 
     Args:
-        model: Keras model that maps a batch to one output of shape `[batch, classes]`; need not be compiled.
-        dataset: Finite `tf.data.Dataset`, or another iterable, of `(inputs, labels)` batches, where labels are integers
-            of shape `[batch]` or `[batch, 1]`; or of single examples, whose labels have the shape `[]`.
-        class_names: Name of each class. Defaults to `dataset.class_names`. The examples' names are those of
-            `dataset.example_names`, where it has that attribute.
+        model: Keras model from a batch to one output of shape `[batch, classes]`. It need not be compiled.
+        dataset: Finite `tf.data.Dataset`, or another iterable, of `(inputs, labels)` batches with integer labels of
+            shape `[batch]` or `[batch, 1]`; or of single examples with labels of shape `[]`.
+        class_names: Names of the classes. Defaults to `dataset.class_names`. The names of the examples are
+            `dataset.example_names`, if it has this attribute.
         history: Values per epoch by name (`loss`, `accuracy`, `val_loss`, `val_accuracy`) for the curves. Defaults to
-            the model's own, where it was fitted; `{}` for none.
-        seconds: Time to report, for example that of the training. Defaults to that of this evaluation.
-        from_logits: Whether the model returns logits, and not probabilities. Defaults to `True`.
+            the history of the model's last `fit`, if there was one. Pass `{}` for none.
+        seconds: Time to report, for example of the training. Defaults to the time of this evaluation.
+        from_logits: Whether the model returns logits (or else probabilities). Defaults to `True`.
 
     Returns:
         A `Report`.
 
     Raises:
-        ValueError: If the data set is empty or endless, if class names are missing, if examples have not one name each,
-            if labels or outputs have the wrong shape or are out of range, or if a file cannot be read; the message
-            names it.
+        ValueError: If the data set is empty or infinite, class names are missing, the number of example names is wrong,
+            labels or outputs have the wrong shape or are out of range, or a file cannot be read. The message names
+            the file.
 
     Example:
 
@@ -86,7 +85,7 @@ def evaluate(
     labels, outputs = np.concatenate(all_labels), np.concatenate(all_outputs)
     if example_names is not None and len(example_names) != len(labels):
         raise ValueError(
-            f"Attribute `example_names` of `dataset` must be None or one name an example, in their order. "
+            f"Attribute `example_names` of `dataset` must be None or one name per example, in their order. "
             f"Received: {len(example_names)} names for {len(labels)} examples"
         )
     log_probabilities = _log_softmax(outputs) if from_logits else np.log(np.maximum(outputs, keras.config.epsilon()))
@@ -107,7 +106,7 @@ def evaluate(
 
 
 def _batched(dataset: Any) -> Any:
-    """A `tf.data.Dataset` of single examples in batches, which are quicker; another data set as it is."""
+    """Batches a `tf.data.Dataset` of single examples, for speed, and returns any other data set unchanged."""
     spec = getattr(dataset, "element_spec", None)
     single = isinstance(spec, tuple) and len(spec) == 2 and getattr(spec[1], "shape", None) == ()
     return dataset.batch(_BATCH_SIZE) if single else dataset
@@ -116,20 +115,19 @@ def _batched(dataset: Any) -> Any:
 def _checked_names(names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
         raise ValueError(
-            "Argument `class_names` must be passed where the data set has no attribute `class_names` (`map`, `take` "
-            "and the like drop it): one name a class, in the order of the labels. Received: class_names=None"
+            "Argument `class_names` must be passed if the data set has no attribute `class_names` (`map`, `take` and "
+            "similar methods drop it): one name per class, in the order of the labels. Received: class_names=None"
         )
     checked = () if isinstance(names, str) else tuple(str(name) for name in names)
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(
-            f"Argument `class_names` must be a list of one or more names, no two the same. "
-            f"Received: class_names={names!r}"
+            f"Argument `class_names` must be a list of one or more different names. Received: class_names={names!r}"
         )
     return checked
 
 
 def _checked_outputs(outputs: Any, classes: int, *, from_logits: bool) -> np.ndarray:
-    """A batch's outputs as float64 [batch, classes]: metrics should not depend on the model's precision."""
+    """A batch's outputs as float64 `[batch, classes]`, so that metrics do not depend on the model's precision."""
     if isinstance(outputs, (list, tuple, dict)):
         raise ValueError(
             f"Argument `model` must return one tensor of shape (batch, {classes}). "
@@ -138,7 +136,7 @@ def _checked_outputs(outputs: Any, classes: int, *, from_logits: bool) -> np.nda
     array = np.asarray(outputs, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != classes:
         raise ValueError(
-            f"Argument `model` must return one value a class name, that is, shape (batch, {classes}). "
+            f"Argument `model` must return one value per class name, that is, shape (batch, {classes}). "
             f"Received: an output of shape {array.shape}"
         )
     if not np.isfinite(array).all():
@@ -146,10 +144,10 @@ def _checked_outputs(outputs: Any, classes: int, *, from_logits: bool) -> np.nda
             f"Argument `model` must return finite values. "
             f"Received: {np.count_nonzero(~np.isfinite(array))} NaN or infinite values in an output of {array.shape}"
         )
-    # Half precision keeps three digits, so the sums are only that exact.
+    # Half precision has three digits, hence the tolerance.
     if not from_logits and (array.min() < 0 or np.abs(array.sum(axis=1) - 1).max() > 0.02):
         raise ValueError(
-            f"Argument `model` must return probabilities, at least 0 and summing to 1, where `from_logits=False`. "
+            f"Argument `model` must return probabilities, at least 0 and summing to 1, if `from_logits=False`. "
             f"Received: a batch with values from {array.min():.4g} to {array.max():.4g} "
             f"and sums from {array.sum(axis=1).min():.4g} to {array.sum(axis=1).max():.4g}"
         )
@@ -160,12 +158,12 @@ def _checked_labels(labels: Any, batch_size: int, classes: int) -> np.ndarray:
     array = np.asarray(labels)
     if array.dtype.kind not in "iu" or array.shape not in ((batch_size,), (batch_size, 1)) or batch_size == 0:
         raise ValueError(
-            f"Argument `dataset` must yield one integer label an output of the model, in batches of at least one. "
+            f"Argument `dataset` must yield one integer label per output of the model, in batches of at least one. "
             f"Received: labels of shape {array.shape} and dtype {array.dtype} for {batch_size} outputs"
         )
     if array.min() < 0 or array.max() >= classes:
         raise ValueError(
-            f"Argument `dataset` must yield labels from 0 to {classes - 1}, one of {classes} class names each. "
+            f"Argument `dataset` must yield labels from 0 to {classes - 1}, for {classes} class names. "
             f"Received: labels from {array.min()} to {array.max()}"
         )
     return array.reshape(-1).astype(np.int64)
@@ -177,12 +175,12 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _steps(dataset: Iterable[Any]) -> int | None:
-    """Number of batches, or None where it is not known beforehand."""
+    """The number of batches, or `None` if it is unknown."""
     if not hasattr(dataset, "cardinality"):
         return len(dataset) if isinstance(dataset, Sized) else None
     steps = int(dataset.cardinality())
     if steps == _INFINITE:
-        raise ValueError(f"Argument `dataset` must be finite; use `take`. Received: the endless dataset={dataset}")
+        raise ValueError(f"Argument `dataset` must be finite: use `take`. Received: the infinite dataset={dataset}")
     return steps if steps >= 0 else None
 
 

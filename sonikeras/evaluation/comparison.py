@@ -1,37 +1,56 @@
-"""Two classifiers on the same test examples: whether they differ by more than chance.
+"""Paired comparison of two classifiers on the same test examples.
 
-Both have seen the same images, so what tells is the examples on which one is right and the other wrong. Their share
-says more than two confidence intervals that overlap.
+Both classifiers are tested on the same examples, so only the examples on which exactly one of them is right matter. A
+paired test is more powerful than a comparison of two confidence intervals.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from sonikeras.evaluation.report import Report
-
 
 _LEVEL = 0.95
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """What `Report.compare` finds.
+class Predictions(Protocol):
+    """The predictions of a classifier on test examples, such as a `Report`.
 
     Attributes:
-        n: Integer, test examples.
-        both_right: Integer, examples that both predict right.
-        only_first: Integer, examples that only the first predicts right.
-        only_second: Integer, examples that only the second predicts right.
-        both_wrong: Integer, examples that both predict wrong.
-        difference: Float, accuracy of the first less that of the second.
-        difference_interval: Lower and upper end of its 95 % interval.
-        p_value: Float, of McNemar's exact test.
+        class_names: Names of the classes.
+        labels: True classes, int array `[n]`.
+        predictions: Predicted classes, int array `[n]`.
+        names: Names of the examples, or `None` if they are unknown.
+    """
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    @property
+    def predictions(self) -> np.ndarray: ...
+
+    @property
+    def names(self) -> tuple[str, ...] | None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The result of `compare`.
+
+    Attributes:
+        n: Integer, the number of test examples.
+        both_right: Integer, examples that both classifiers predict correctly.
+        only_first: Integer, examples that only the first predicts correctly.
+        only_second: Integer, examples that only the second predicts correctly.
+        both_wrong: Integer, examples that neither predicts correctly.
+        difference: Float, the accuracy of the first minus that of the second.
+        difference_interval: Lower and upper end of its 95 % confidence interval.
+        p_value: Float, the p-value of McNemar's exact test.
     """
 
     n: int
@@ -48,24 +67,24 @@ class Comparison:
         return (
             f"accuracy differs by {self.difference:+.3f} ({100 * _LEVEL:g} % interval {low:+.3f} to {high:+.3f}, "
             f"Bonett-Price, n = {self.n}): {self.only_first} right only in the first, {self.only_second} only in the "
-            f"second, {self.both_right} in both, {self.both_wrong} in none; McNemar's exact p = {self.p_value:.3g}"
+            f"second, {self.both_right} in both, {self.both_wrong} in neither; McNemar's exact p = {self.p_value:.3g}"
         )
 
 
-def compare(first: Report, second: Report) -> Comparison:
+def compare(first: Predictions, second: Predictions) -> Comparison:
     """Compares the predictions of two classifiers on the same test examples.
 
     Args:
-        first: `Report`.
-        second: `Report` on the same examples in the same order.
+        first: `Report`, or any `Predictions`.
+        second: `Report`, or any `Predictions`, on the same examples in the same order.
 
     Returns:
-        `Comparison`. Its p-value is that of McNemar's test in its exact form, a two-sided binomial test on the examples
-        that only one predicts right; 1 where there are none. The interval of the difference is that of Bonett and
-        Price, cut to -1..1. Both speak of the two trained models, and not of other seeds.
+        `Comparison`. The p-value is that of McNemar's exact test: a two-sided binomial test on the examples that only
+        one classifier predicts correctly, or 1 if there are none. The interval of the difference is that of Bonett and
+        Price, clipped to -1..1. Both concern these two trained models, and not other seeds.
 
     Raises:
-        ValueError: If the reports have not the same classes and test examples in the same order.
+        ValueError: If classes or test examples differ, or the examples are in another order.
 
     References:
         - McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
@@ -89,10 +108,10 @@ def compare(first: Report, second: Report) -> Comparison:
     one, other = correctness([first, second])
     n = len(one)
     only_first, only_second = int(np.sum(one & ~other)), int(np.sum(~one & other))
-    # With one more example of each kind, which makes Wald's interval hold in small samples too.
-    shares = np.array([only_first + 1, only_second + 1]) / (n + 2)
-    middle = shares[0] - shares[1]
-    half = norm.ppf((1 + _LEVEL) / 2) * np.sqrt((shares.sum() - middle**2) / (n + 2))
+    # One example of each kind is added, which corrects Wald's interval for small samples.
+    fractions = np.array([only_first + 1, only_second + 1]) / (n + 2)
+    middle = fractions[0] - fractions[1]
+    half = norm.ppf((1 + _LEVEL) / 2) * np.sqrt((fractions.sum() - middle**2) / (n + 2))
     differing = only_first + only_second
     return Comparison(
         n=n,
@@ -106,18 +125,17 @@ def compare(first: Report, second: Report) -> Comparison:
     )
 
 
-def correctness(reports: Sequence[Report]) -> np.ndarray:
-    """Which examples each report predicts right, bool array `[reports, n]`, where all are on the same test examples.
+def correctness(reports: Sequence[Predictions]) -> np.ndarray:
+    """Which examples each classifier predicts correctly, bool array `[reports, n]`.
 
     Args:
-        reports: One or more `Report`.
+        reports: One or more `Report`, or other `Predictions`, on the same test examples.
 
     Raises:
-        ValueError: If there is no report, or they have not the same classes and test examples in the same order: equal
-            labels, and equal names where they are known.
+        ValueError: If there is no report, or their classes, their labels or the known names of their examples differ.
     """
     if not reports:
-        raise ValueError("There must be one report at least. Received: none")
+        raise ValueError("There must be at least one report. Received: none")
     first = reports[0]
     names = next((report.names for report in reports if report.names is not None), None)
     for report in reports:
@@ -127,9 +145,9 @@ def correctness(reports: Sequence[Report]) -> np.ndarray:
                 f"Received: {first.class_names} and {report.class_names}"
             )
         if not np.array_equal(report.labels, first.labels):
-            received = f"{len(first.labels)} and {len(report.labels)} examples, whose labels differ"
+            received = f"{len(first.labels)} and {len(report.labels)} examples with different labels"
         elif names is not None and report.names not in (None, names):
-            received = "names such as {!r} and {!r} of one place".format(
+            received = "names such as {!r} and {!r} at the same position".format(
                 *next(pair for pair in zip(names, report.names or (), strict=True) if pair[0] != pair[1])
             )
         else:

@@ -1,4 +1,4 @@
-"""A recipe, run from images to a report, in a folder of its own."""
+"""The run of a recipe: it sonifies, trains, evaluates and reports, in a run folder that can be resumed."""
 
 from __future__ import annotations
 
@@ -19,27 +19,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import models, transmission as channels
+from sonikeras import models
 from sonikeras.config import as_config
 from sonikeras.config._claims import claim
-from sonikeras.config._files import as_utf8, replacing, safe_names
-from sonikeras.datasets._loading import sound_loader
+from sonikeras.config._files import replacing
 from sonikeras.datasets.augmentation import Augmentation
-from sonikeras.datasets.cache import resolve_cache
-from sonikeras.evaluation import plots
+from sonikeras.evaluation import samples
 from sonikeras.evaluation._evaluate import evaluate
 from sonikeras.evaluation.report import Report
-from sonikeras.signal.chain import desonify, picture
 from sonikeras.signal.engines import resolve_engine
-from sonikeras.sources import Examples, write_audio
-from sonikeras.sources.audio import from_pcm16
+from sonikeras.sources import Examples
 from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_features, feature_dataset, fit
 from sonikeras.training.recipe import FineTuning, Recipe, _strategy
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
-
-
-_SAMPLES = 4
 
 
 def run(
@@ -49,24 +42,25 @@ def run(
     features: str | os.PathLike | None = None,
     verbose: str | int = "auto",
 ) -> Report:
-    """Runs a recipe: sonification, training, evaluation, report. A second call goes on where the first stopped.
+    """Runs a recipe: sonification, training, evaluation, report. Call it again to resume an interrupted run.
 
-    The folder then holds `run.json` (recipe, config of the signal chain, versions), `history.csv`, the files of
-    `Report.save`, `model.keras`, `samples/` (sounds, and their pictures beside the images) and `features/` and
-    checkpoints, by which an interrupted run goes on. `fine_tuning/` has history and checkpoints of that part.
+    The run folder then contains `run.json` (the recipe, the config of the signal chain, versions), `history.csv`, the
+    files of `Report.save`, `model.keras`, and `samples.json` and `samples/` (test images with their audio, pictures,
+    reconstructions and heat maps: see `sonikeras.evaluation.samples`). Interrupted runs resume from `features/` and the
+    checkpoints. `fine_tuning/` contains the history and checkpoints of fine-tuning.
 
     Args:
         recipe: `Recipe`.
         directory: Path of the run folder.
-        features: Folder that runs share: what the frozen network makes of the same pictures is computed once for all of
-            them. Defaults to `None`: `features/` of the run folder.
-        verbose: As of `model.fit`. Defaults to `"auto"`: a bar on a terminal, elsewhere a line an epoch.
+        features: Folder of features that several runs share, so that the frozen network processes each picture once.
+            Defaults to `None`: `features/` in the run folder.
+        verbose: As in `model.fit`. Defaults to `"auto"`: a progress bar on a terminal, or else a line per epoch.
 
     Returns:
-        `Report` on the test part.
+        `Report` on the test split.
 
     Raises:
-        ValueError: The folder holds a run of another recipe.
+        ValueError: The folder contains a run of another recipe.
         RuntimeError: The loss is no longer finite.
     """
     policy = keras.config.dtype_policy()
@@ -79,10 +73,10 @@ def run(
 
 
 def finished(recipe: Recipe, directory: str | os.PathLike) -> bool:
-    """Whether a folder holds a finished run of a recipe. The data are taken to be those of then.
+    """Whether a folder contains a finished run of a recipe. Changes of the data are not detected.
 
     Raises:
-        ValueError: The folder holds a run of another recipe.
+        ValueError: The folder contains a run of another recipe.
     """
     directory = Path(directory)
     if not ((directory / "run.json").exists() and (directory / "report.json").exists()):
@@ -96,7 +90,7 @@ def _plan(recipe: Recipe) -> dict[str, Any]:
 
 
 class _Run:
-    """One run of a recipe in its folder: the head, then, where the recipe says so, the network; then the report."""
+    """A run of a recipe in its folder: it trains the head, fine-tunes the network if asked to, and reports."""
 
     def __init__(self, recipe: Recipe, directory: Path, features: Path | None, verbose: str | int) -> None:
         self._started = time.monotonic()
@@ -121,11 +115,14 @@ class _Run:
             freeze=True,
             batch_norm=recipe.batch_norm,
         )
-        # Only what can be run takes the folder: after a mistake the same folder can be named again.
+        # The folder is claimed only after all checks, so that it can be used again after a mistake.
         claim(
             directory / "run.json",
             _plan(recipe) | {"data": {split: data.examples.fingerprint() for split, data in self._data.items()}},
-            {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
+            {
+                "examples": {split: len(data.examples) for split, data in self._data.items()},
+                "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+            },
         )
 
     def report(self) -> Report:
@@ -136,16 +133,16 @@ class _Run:
             tuned = self._fine_tune(recipe.fine_tuning)
             tuned["seconds"] = [before + seconds for seconds in tuned["seconds"]]
             history = {name: [*values, *tuned[name]] for name, values in history.items() if name in tuned}
-        _write_samples(recipe, self._data["test"].examples, directory / "samples")
         model = models.averaged_over_flips(self._model) if recipe.flips else self._model
         with replacing(directory / "model.keras") as temporary:
             model.save(temporary)
         report = evaluate(*self._tested(model), history=history, seconds=history["seconds"][-1])
+        samples.write(recipe, self._data["test"].examples, report, self._model, directory)
         report.save(directory)
         return report
 
     def _tested(self, model: keras.Model) -> tuple[keras.Model, Any]:
-        """The model and its test data; or, where features are all it takes, its head and those, which is quicker."""
+        """The model and its test data; or its head and the features of the test data if they suffice: it is faster."""
         recipe, test = self._recipe, self._data["test"]
         if recipe.batch_norm == "training" or recipe.fine_tuning or recipe.flips:
             return model, test
@@ -155,23 +152,23 @@ class _Run:
 
     def _train_head_on_features(self) -> dict[str, list[float]]:
         recipe = self._recipe
-        parts = dict(self._data)
+        splits = dict(self._data)
         if recipe.flips:
-            parts["train-mirrored"] = parts["train"].map(lambda x, y: (keras.ops.flip(x, axis=2), y))
-        features = {part: self._extract(part, data) for part, data in parts.items()}
-        train = [features[part] for part in features if part.startswith("train")]
+            splits["train-mirrored"] = splits["train"].map(lambda x, y: (keras.ops.flip(x, axis=2), y))
+        features = {split: self._extract(split, data) for split, data in splits.items()}
+        train = [features[split] for split in features if split.startswith("train")]
         joined = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
         batch_size = recipe.batch_size // recipe.gradient_accumulation
         data = feature_dataset(*joined, batch_size=batch_size, shuffle_seed=recipe.seed)
         head = self._model.get_layer("head")
         return self._fit_head(head, data, feature_dataset(*features[self._watched], batch_size=recipe.batch_size))
 
-    def _extract(self, part: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        folder = self._directory / "features" / part
+    def _extract(self, split: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        folder = self._directory / "features" / split
         if self._features is not None:
-            key = _features_key(self._recipe, self._data[part.removesuffix("-mirrored")].examples)
-            folder = self._features / key / part
-        return extract_features(self._model.get_layer("backbone"), data, folder, title=f"Features, {part} part")
+            key = _features_key(self._recipe, self._data[split.removesuffix("-mirrored")].examples)
+            folder = self._features / key / split
+        return extract_features(self._model.get_layer("backbone"), data, folder, title=f"Features, {split} split")
 
     def _train_head(self) -> dict[str, list[float]]:
         recipe = self._recipe
@@ -180,14 +177,14 @@ class _Run:
 
     @property
     def _watched(self) -> str:
-        """The part whose loss and accuracy each epoch notes: the test part only where nothing depends on them."""
+        """The split that each epoch is validated on. It is the test split only if nothing depends on the result."""
         return "validation" if self._recipe.validation_split else "test"
 
     def _fit_head(self, model: keras.Model, train: Any, validation: Any) -> dict[str, list[float]]:
         recipe = self._recipe
         model = models.uncompiled(model)
         model.compile(
-            # PyTorch's epsilon, which the study used, is a tenth of Keras'.
+            # PyTorch's default epsilon, which the study used. Keras' is ten times as large.
             optimizer=keras.optimizers.Adam(recipe.learning_rate, epsilon=1e-8, **self._accumulation()),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy", BatchMeanAccuracy()],
@@ -203,7 +200,7 @@ class _Run:
         steps = int(train.cardinality()) * tuning.epochs // recipe.gradient_accumulation
         if steps < 1:
             raise ValueError(
-                "`gradient_accumulation` must leave fine-tuning a step. "
+                "`gradient_accumulation` must leave at least one step of fine-tuning. "
                 f"Received: gradient_accumulation={recipe.gradient_accumulation}, {int(train.cardinality())} batches"
             )
         warm_up = min(round(tuning.warm_up * steps), steps - 1)
@@ -219,7 +216,7 @@ class _Run:
             factor=tuning.learning_rate / tuning.head_learning_rate,
             weight_decay=tuning.weight_decay,
             use_ema=tuning.ema > 0,
-            # The average goes on with each of the smaller batches.
+            # The average is updated after each of the smaller batches.
             ema_momentum=tuning.ema ** (1 / recipe.gradient_accumulation),
             **self._accumulation(),
         )
@@ -260,7 +257,7 @@ class _Run:
 
 
 def _by_label(class_weight: Mapping[str | int, float] | str | None, class_names: Sequence[str]) -> Any:
-    """The same with labels for names, in which a digit is a name first."""
+    """Class weights with labels as keys. A key that is both a name and a label is taken as a name."""
     if not isinstance(class_weight, Mapping):
         return class_weight
     labels = {str(label): label for label in range(len(class_names))}
@@ -286,7 +283,7 @@ def _class_weight(text: str) -> dict[str, float] | str:
 
 
 def _features_key(recipe: Recipe, examples: Examples) -> str:
-    """Hexadecimal digest of what decides the features of some examples: equal ones are equal features."""
+    """A hexadecimal digest of everything that determines the features of some examples."""
     config = as_config(recipe.config)
     decisive: dict[str, Any] = {
         name: getattr(recipe, name)
@@ -296,7 +293,7 @@ def _features_key(recipe: Recipe, examples: Examples) -> str:
         )
     }  # fmt: skip
     decisive |= {"examples": examples.fingerprint(), "version": _version("sonikeras")}
-    decisive["pooled"] = recipe.head != "attention"  # the one head that takes the feature map itself
+    decisive["pooled"] = recipe.head != "attention"  # this head alone takes the feature map itself
     random = recipe.weights is None
     if recipe.weights not in (None, "imagenet"):
         state = os.stat(recipe.weights)
@@ -319,32 +316,5 @@ def _features_key(recipe: Recipe, examples: Examples) -> str:
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # another build of the same, or run from a checkout
+    except importlib.metadata.PackageNotFoundError:  # another build of the package, or a checkout
         return "not installed under this name"
-
-
-def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
-    """A few test images, with their sounds as WAV files and a figure of each one's way."""
-    if recipe.stage != "image" or recipe.output != "picture":
-        return
-    config = as_config(recipe.config)
-    engine = resolve_engine(recipe.engine, config)
-    sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
-    firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
-    folders = safe_names(examples.class_names)
-    # Of each class one: its name need differ from no other.
-    for index, name in zip(firsts, (safe_names([examples.names[index]])[0] for index in firsts), strict=True):
-        image, audio = examples.image(index), from_pcm16(sound(index))
-        if recipe.channel is not None:
-            audio = channels.transmit(audio, config.sample_rate, recipe.channel, seed=recipe.seed)
-        path = directory / folders[examples.labels[index]] / name
-        write_audio(f"{path}.wav", audio, config)
-        plots.sample(
-            image,
-            audio,
-            config.sample_rate,
-            picture(audio, config),
-            desonify(audio, config, size=image.shape[:2]),
-            f"{path}.png",
-            title=as_utf8(examples.names[index]),
-        )

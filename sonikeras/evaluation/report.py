@@ -1,9 +1,8 @@
-"""What a classifier is worth: the metrics of one pass over a test set, and the folder that keeps them.
+"""Reports: the metrics of a classifier on a test set, saved in a folder.
 
-The figures are those of the study which this package ports (accuracy, weighted F1, confusion matrix, scikit-learn's
-classification report, its mean of batch accuracies), and beside them what tells whether two of them differ: a
-confidence interval, and every single prediction. Two reports on the same test set are compared by
-`sonikeras.evaluation.comparison`.
+The metrics are those of the study that this package ports: accuracy, weighted F1, confusion matrix, scikit-learn's
+classification report, and the mean of the batches' accuracies. A confidence interval and all single predictions are
+added, so that two reports on the same test set can be compared (`sonikeras.evaluation.comparison`).
 """
 
 from __future__ import annotations
@@ -41,20 +40,20 @@ _FORMAT = 2  # of the files that `save` writes
 _UNCHECKED = 1  # of version 0.1.0, without a checksum
 
 
-_TOP = (3, 5)  # the k of top-k accuracies that are written down, where there are more classes
+_TOP = (3, 5)  # the k of the top-k accuracies in `report.json`, if there are more classes
 
 
-def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Lower and upper end of the 95 % Wilson score interval, at a share of `n` independent examples.
+def wilson_interval(proportion: float, n: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion of `n` independent examples.
 
-    The share need not be a whole number of examples: it may be a mean over trainings that share their test examples.
+    The proportion need not be a whole number of examples: it may be the mean over several runs on the same examples.
 
     Args:
-        share: Float, 0 to 1.
-        n: Integer of at least 1, examples.
+        proportion: Float, 0 to 1.
+        n: Integer of at least 1, the number of examples.
 
     Returns:
-        Pair of floats in 0..1, with `share` between them.
+        Lower and upper end, floats in 0..1, with `proportion` between them.
 
     Reference:
         Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
@@ -64,35 +63,34 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
         [0.219, 0.908]
     """
     z = statistics.NormalDist().inv_cdf((1 + _INTERVAL_LEVEL) / 2)
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # At the ends of the range one end of the interval is the share itself, which rounding would miss.
-    return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
+    middle = (proportion + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(proportion * (1 - proportion) / n + z**2 / (4 * n**2))
+    # At 0 and 1, one end of the interval is the proportion itself, but for rounding.
+    return (0.0 if proportion == 0 else middle - half), (1.0 if proportion == 1 else middle + half)
 
 
 class FormatError(ValueError):
-    """What `Report.load` raises of a report that another version of sonikeras wrote."""
+    """Raised by `Report.load` for a report that another version of sonikeras wrote."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Report:
-    """Labels, predictions and probabilities of one evaluation, and the metrics computed from them by scikit-learn.
+    """Labels, predictions and probabilities of one evaluation, and metrics that scikit-learn computes from them.
 
-    `evaluate` makes it; nothing is checked again here. A class that the test set lacks still has its row and column,
-    and counts as 0 in the macro average, as in the text of `classification_report`.
+    `evaluate` returns reports. The arguments are not checked again here. A class without test examples has a row and a
+    column in the confusion matrix, and counts as 0 in the macro average, as in scikit-learn's classification report.
 
     Args:
-        class_names: Names of the classes; a class is its index here. Bytes that are no text become escapes, so that the
-            names can be written: here, and in `names`.
-        labels: True classes, int array of shape `[n]`, in the order in which the data came.
+        class_names: Names of the classes, by label. Bytes that are not valid UTF-8 become escapes, here and in `names`.
+        labels: True classes, int array of shape `[n]`, in the order of the data.
         predictions: Predicted classes, int array of shape `[n]`, paired with `labels`.
-        probabilities: float32 array of shape `[n, classes]`, each row summing to 1.
+        probabilities: float32 array of shape `[n, classes]`. Each row sums to 1.
         loss: Mean cross-entropy over the examples, in nats.
-        batch_mean_accuracy: Mean of the batches' accuracies, where a partial last batch weighs as much as a whole one:
-            the figure that the study's notebooks print. `accuracy` is the one to compare.
+        batch_mean_accuracy: Mean of the batches' accuracies, as the study's notebooks print it. A partial last batch
+            counts as much as a whole one. Use `accuracy` for comparisons.
         history: Values per epoch by name, as in `keras.callbacks.History.history`, or `None`.
-        seconds: The time that the report stands for, in seconds.
-        names: A name for each example, such as `cat/cat-0012`, in the order of `labels`. Defaults to `None`: not known.
+        seconds: Time in seconds, for example of the training.
+        names: The name of each example, such as `cat/cat-0012`, in the order of `labels`. Defaults to `None`: unknown.
 
     Example:
 
@@ -122,7 +120,7 @@ class Report:
 
     @functools.cached_property
     def accuracy(self) -> float:
-        """Share of the examples that were predicted right, 0 to 1."""
+        """Fraction of the examples that are predicted correctly, 0 to 1."""
         from sklearn.metrics import accuracy_score
 
         return float(accuracy_score(self.labels, self.predictions))
@@ -131,23 +129,23 @@ class Report:
     def accuracy_interval(self) -> tuple[float, float]:
         """Lower and upper end of the 95 % Wilson score interval of the accuracy.
 
-        It holds for examples drawn independently, and speaks of this one trained model: not of another seed.
+        It assumes independent examples, and concerns this one trained model, not other seeds.
         """
         return wilson_interval(self.accuracy, len(self.labels))
 
     @functools.cached_property
     def f1_weighted(self) -> float:
-        """Mean of the classes' F1, weighted by how many examples each class has, 0 to 1."""
+        """Mean F1 of the classes, weighted by their numbers of examples, 0 to 1."""
         return self._f1("weighted")
 
     @functools.cached_property
     def f1_macro(self) -> float:
-        """Plain mean of the classes' F1, 0 to 1."""
+        """Unweighted mean F1 of the classes, 0 to 1."""
         return self._f1("macro")
 
     @functools.cached_property
     def per_class(self) -> dict[str, dict[str, float | int]]:
-        """For each class name its `precision`, `recall` and `f1` (0 where undefined), and its `support` in examples."""
+        """`precision`, `recall`, `f1` (0 where undefined) and `support` (the number of examples) by class name."""
         from sklearn.metrics import precision_recall_fscore_support
 
         columns = precision_recall_fscore_support(
@@ -169,18 +167,19 @@ class Report:
     def confusion_rates(self) -> np.ndarray:
         """Row-normalized `confusion_matrix`, float array of shape `[classes, classes]`, with recall on the diagonal.
 
-        Each row sums to 1, but for a class that the test set lacks: its row is 0.
+        Each row sums to 1. The row of a class without test examples is 0.
         """
         return self.confusion_matrix / np.maximum(1, self.confusion_matrix.sum(axis=1, keepdims=True))
 
     @functools.cached_property
     def expected_calibration_error(self) -> float:
-        """How far confidence is from accuracy, 0 to 1: 0 where of the predictions made with 70 % just 70 % are right.
+        """Mean gap between confidence and accuracy, 0 to 1: 0 if predictions made with 70 % are right in 70 % of cases.
 
-        The examples are sorted into 15 bins of equal width by the probability of their predicted class; it is the mean,
-        weighted by the bins' examples, of the difference between a bin's accuracy and its mean probability. It is
+        The examples are sorted into 15 bins of equal width by the probability of their predicted class. The error is
+        the mean gap between accuracy and mean probability over the bins, weighted by their numbers of examples. It is
         biased upwards in small test sets.
-        Source: Guo et al., [On calibration of modern neural networks](https://arxiv.org/abs/1706.04599), ICML 2017.
+
+        Reference: Guo et al., [On calibration of modern neural networks](https://arxiv.org/abs/1706.04599), ICML 2017.
         """
         confidence = self.probabilities[np.arange(len(self.labels)), self.predictions].astype(np.float64)
         bins = np.ceil(confidence * _CALIBRATION_BINS).astype(int)  # a bin holds its upper edge
@@ -188,10 +187,10 @@ class Report:
         return float(np.abs(gaps).sum() / len(self.labels))
 
     def top_k_accuracy(self, k: int) -> float:
-        """Share of the examples whose true class is among the k most probable ones, 0 to 1.
+        """Fraction of the examples whose true class is among the k most probable ones, 0 to 1.
 
         Args:
-            k: Integer, 1 to the number of classes. Of equally probable classes the first comes first.
+            k: Integer, 1 to the number of classes. Equally probable classes count in their order.
 
         Raises:
             ValueError: If `k` is not such an integer.
@@ -210,7 +209,7 @@ class Report:
         See `sonikeras.evaluation.comparison.compare`.
 
         Raises:
-            ValueError: If the two reports have not the same classes and test examples in the same order.
+            ValueError: If classes or test examples differ, or the examples are in another order.
 
         Example:
 
@@ -251,7 +250,7 @@ class Report:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The metrics, without the single predictions, as plain Python values that JSON can hold (NaN becomes None)."""
+        """The metrics, without the single predictions, as plain Python values for JSON. NaN becomes `None`."""
         return _plain(
             {
                 "format": _FORMAT,
@@ -276,17 +275,18 @@ class Report:
         )
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
-        """Writes the report as a run folder, from which `load` reads it.
+        """Writes the report into a folder, from which `load` reads it.
 
-        The files: `report.json` (`to_dict`, and the SHA-256 of it and of the predictions),
-        `classification_report.txt`, `confusion.png`, `predictions.csv` (for each example, in the order of the data, its
-        name where it is known, the true class, the predicted one and its probability, and the probability of every
-        class), and `curves.png` where there is a history. Each is either whole or not there, and where there is a
-        `report.json`, all of them are there. Names stand in `predictions.csv` as they are: a spreadsheet program may
-        read one such as `=1+1` as a formula.
+        - `report.json`: `to_dict()`, and a SHA-256 of it and the predictions.
+        - `predictions.csv`: a row for each example, in the order of the data: its name if it is known, the true class,
+          the predicted class and its probability, and the probability of each class. Names are not escaped: a
+          spreadsheet program may read a name such as `=1+1` as a formula.
+        - `classification_report.txt`, `confusion.png`, and `curves.png` if there is a history.
+
+        Each file is written atomically, `report.json` last: a folder that contains it is complete.
 
         Args:
-            directory: The folder; made where it is missing. Files of these names are replaced, others left alone.
+            directory: The folder. It is created if necessary. Files of these names are replaced, others left alone.
 
         Returns:
             `directory`, as a `pathlib.Path`.
@@ -312,16 +312,16 @@ class Report:
         files.write_text(directory / "classification_report.txt", self.classification_report)
         predictions = self._predictions_csv()
         files.write_text(directory / "predictions.csv", predictions)
-        # Last, so that a folder with a report.json is a finished one.
+        # Last, so that a folder with a report.json is complete.
         metrics = self.to_dict()
         files.write_json(directory / "report.json", metrics | {"sha256": _checksum(metrics, predictions)})
         return directory
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Report:
-        """The report that `save` wrote.
+        """Loads the report that `save` wrote.
 
-        It equals the saved one, but that a value of the history which was infinite is now NaN.
+        It equals the saved one, except that infinite values of the history become NaN.
 
         Args:
             directory: The folder.
@@ -331,7 +331,7 @@ class Report:
 
         Raises:
             FileNotFoundError: If the folder has no `report.json`: the run is not finished.
-            ValueError: If a file is damaged, or (`FormatError`) of another version of sonikeras.
+            ValueError: If a file is damaged. `FormatError`: if another version of sonikeras wrote it.
 
         Example:
 
@@ -343,10 +343,10 @@ class Report:
         """
         directory = Path(directory)
         try:
-            saved = files.read_json(directory / "report.json", "Delete it, and its run goes on to write it anew")
+            saved = files.read_json(directory / "report.json", "Delete it, and run the recipe again to recreate it")
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"A folder of a report must hold `report.json`, which is written last: the run is not finished. "
+                f"The folder of a report must contain `report.json`, which is written last: the run is not finished. "
                 f"Received: {directory}"
             ) from error
         except ValueError as error:
@@ -354,8 +354,8 @@ class Report:
         found = saved.get("format")
         if found not in (_FORMAT, _UNCHECKED):
             raise FormatError(
-                f"A report must be of format {_FORMAT}, or its run be repeated in a new folder. "
-                f"Received: {directory / 'report.json'}, of format {found}"
+                f"A report must have format {_FORMAT}. Repeat its run in a new folder. "
+                f"Received: {directory / 'report.json'}, format {found}"
             )
         try:
             return cls._restored(saved, (directory / "predictions.csv").read_bytes().decode("utf-8"))
@@ -367,12 +367,12 @@ class Report:
 
     @classmethod
     def _restored(cls, saved: Mapping[str, Any], predictions: str) -> Report:
-        """The report of what its two files hold; whatever is wrong with them raises."""
-        # What version 0.1.0 wrote has no checksum. Other damage than to both would be noticed.
+        """The report of the contents of its two files. Any damage raises an error."""
+        # Files of version 0.1.0 have no checksum.
         metrics = {key: value for key, value in saved.items() if key != "sha256"}
         checked = saved["format"] == _FORMAT or "sha256" in saved
         if checked and saved["sha256"] != _checksum(metrics, predictions):
-            raise ValueError("report.json and predictions.csv do not fit their checksum")
+            raise ValueError("report.json and predictions.csv do not match their checksum")
         class_names = tuple(saved["class_names"])
         header, *rows = csv.reader(io.StringIO(predictions, newline=""), strict=True)
         if header != _header(class_names) or not rows:
@@ -391,16 +391,16 @@ class Report:
             seconds=float(saved["seconds"]),
             names=names if any(names) else None,
         )
-        # A row may be cut off in its last number, or lines be missing: the figures tell.
+        # This detects a truncated last number and missing rows.
         if report.confusion_matrix.tolist() != saved["confusion_matrix"] or not (
             np.abs(report.probabilities.sum(axis=1) - 1).max() < 0.03
         ):
-            raise ValueError("predictions.csv does not fit report.json")
+            raise ValueError("predictions.csv does not match report.json")
         return report
 
     def _predictions_csv(self) -> str:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # which also keeps "\r" in names
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)  # this also keeps "\r" in names
         writer.writerow(_header(self.class_names))
         names = self.names or [""] * len(self.labels)
         for name, label, guess, row in zip(names, self.labels, self.predictions, self.probabilities, strict=True):
@@ -409,7 +409,7 @@ class Report:
 
 
 def _checksum(metrics: Mapping[str, Any], predictions: str) -> str:
-    """The hexadecimal SHA-256 of what the two files hold, however `report.json` is laid out."""
+    """The hexadecimal SHA-256 of the contents of both files, whatever the layout of `report.json`."""
     text = json.dumps(metrics, sort_keys=True, allow_nan=False) + predictions
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -419,7 +419,7 @@ def _header(class_names: Sequence[str]) -> list[str]:
 
 
 def _numbers(values: Any) -> Any:
-    """What `_plain` made of numbers, or of lists of them, where NaN was written as None."""
+    """The inverse of `_plain` for numbers and lists of them: `None` becomes NaN."""
     if isinstance(values, list):
         return [_numbers(value) for value in values]
     return float("nan") if values is None else values
@@ -427,13 +427,13 @@ def _numbers(values: Any) -> Any:
 
 def _damaged(directory: Path, error: Exception) -> ValueError:
     return ValueError(
-        f"A report must be as `Report.save` wrote it, `report.json` with its `predictions.csv`: this one is damaged. "
+        f"The files `report.json` and `predictions.csv` of a report must be unchanged: this report is damaged. "
         f"Received: {directory} ({type(error).__name__}: {error})"
     )
 
 
 def _plain(value: Any) -> Any:
-    """`value` out of dicts, sequences, arrays and numbers as JSON can hold it."""
+    """Dicts, sequences, arrays and numbers as plain values for JSON."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):

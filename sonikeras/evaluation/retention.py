@@ -1,7 +1,8 @@
-"""How much of an image survives in its sound: what a classifier still recognizes, and what of the signal is left.
+"""Retention: how much of an image survives in its audio, for a classifier and as a signal.
 
-Recognition is measured against the same classifier on the images themselves, the signal against the image's pixels. The
-formulas, what the intervals hold for and what they do not, are in the page on evaluation of the documentation.
+Recognition retention compares a classifier on sonified images with the same classifier on the images themselves.
+Signal retention compares the reconstructed image with the original. The evaluation page of the documentation has the
+formulas and the assumptions of the intervals.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,49 +22,55 @@ from sonikeras.preparation._rendering import spectral_convergence
 from sonikeras.signal import chain
 from sonikeras.sources.images import to_gray
 
+_RENAMED = {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}  # attributes of `Retention`
+
 _SSIM_WINDOW = 11  # pixels, TensorFlow's default, which is that of the paper
 
 
 @dataclasses.dataclass(frozen=True)
 class Retention:
-    """What `recognition_retention` finds.
+    """The result of `recognition_retention`.
 
     Attributes:
-        value: Float, the retention: 1 where all is recognized that is recognized in the images, 0 where no more is than
-            by chance; NaN where it is undefined.
-        low: Float, lower end of its interval.
-        high: Float, upper end of its interval.
-        heard_accuracy: Float, mean accuracy on the sonified pictures.
-        seen_accuracy: Float, mean accuracy on the images themselves.
-        chance: Float, the accuracy that is reached without a look at the picture.
-        n: Integer, test examples.
-        seeds: Integer, runs of each kind.
-        level: Float, the level of the interval.
+        value: Float, the retention. 1: sonified images are recognized as well as images. 0: no better than by chance.
+            NaN: undefined.
+        low: Float, lower end of its confidence interval.
+        high: Float, upper end of its confidence interval.
+        sonified_accuracy: Float, mean accuracy on sonified images.
+        image_accuracy: Float, mean accuracy on the images themselves.
+        chance: Float, the accuracy that a classifier reaches without looking at the images.
+        n: Integer, the number of test examples.
+        seeds: Integer, the number of runs of each kind.
+        level: Float, the confidence level of the interval.
     """
 
     value: float
     low: float
     high: float
-    heard_accuracy: float
-    seen_accuracy: float
+    sonified_accuracy: float
+    image_accuracy: float
     chance: float
     n: int
     seeds: int
     level: float
 
+    def __getattr__(self, name: str) -> Any:
+        renamed = f"has a new name: use `{_RENAMED[name]}`" if name in _RENAMED else "does not exist"
+        raise AttributeError(f"`{type(self).__name__}.{name}` {renamed}.")
+
     def __str__(self) -> str:
         facts = (
-            f"accuracy heard {self.heard_accuracy:.3f}, seen {self.seen_accuracy:.3f}, chance {self.chance:.3f}, "
-            f"n = {self.n}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+            f"accuracy on sonified images {self.sonified_accuracy:.3f}, on images {self.image_accuracy:.3f}, "
+            f"chance {self.chance:.3f}, n = {self.n}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
         )
         if math.isnan(self.value):
-            return f"recognition retention undefined, as the images are recognized no better than by chance: {facts}"
+            return f"recognition retention undefined, as accuracy on images is no better than chance: {facts}"
         interval = f"{100 * self.level:g} % interval {interval_text(self.low, self.high)}"
         return f"recognition retention {self.value:.3f} ({interval}, {facts})"
 
 
 def interval_text(low: float, high: float) -> str:
-    """An interval as text. Where the images may be recognized by chance alone, a retention lacks a bound, or both.
+    """An interval as text. The interval of a retention has infinite ends if accuracy on images may be at chance.
 
     Example:
         >>> interval_text(0.5, 0.75), interval_text(0.5, float("inf")), interval_text(float("-inf"), float("inf"))
@@ -73,34 +81,34 @@ def interval_text(low: float, high: float) -> str:
 
 
 def recognition_retention(
-    heard: Sequence[Report], seen: Sequence[Report], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    sonified: Sequence[Report], images: Sequence[Report], *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Retention:
-    """The share of a classifier's accuracy above chance that is left when it gets sonified pictures instead of images.
+    """The fraction of a classifier's accuracy above chance that is left if it gets sonified images instead of images.
 
-    `(mean accuracy heard - chance) / (mean accuracy seen - chance)`, where the means are over runs of the same recipe
-    with different seeds. Chance is the share of the test set's largest class: the best that can be done without a look
-    at the picture. Where all classes have as many test examples, it is 1 / classes; where they do not, 1 / classes
-    would credit a classifier that always names the largest class with retention.
+    Retention is `(accuracy on sonified images - chance) / (accuracy on images - chance)`. Accuracies are means over
+    runs of one recipe with different seeds. Chance is the fraction of the largest class in the test set: the best
+    accuracy without looking at the images. For classes of equal size it is 1 / classes. For unequal classes, 1 /
+    classes would credit a classifier that always predicts the largest class.
 
-    The interval is a percentile bootstrap over test examples and seeds, crossed: each resample draws examples (with the
-    predictions of all runs together) and pairs of runs, both with replacement. A resample in which the images are
-    recognized no better than by chance counts at both ends as infinite. With one seed, it speaks of that one alone.
+    The interval is a percentile bootstrap over two crossed factors, test examples and seeds. Each resample draws
+    examples (each with the predictions of all runs) and pairs of runs, both with replacement. A resample with an
+    accuracy on images no better than chance counts as infinite at both ends. With one seed, the interval concerns that
+    seed alone.
 
     Args:
-        heard: One `Report` a seed, on the sonified pictures.
-        seen: One `Report` a seed, in the same order of seeds, on the images themselves: `output="image"`, all else the
-            same.
-        level: Float between 0 and 1, of the interval. Defaults to 0.95.
-        resamples: Integer, of the bootstrap. Defaults to 2000.
-        seed: Integer of at least 0, of the bootstrap. Defaults to 0.
+        sonified: One `Report` per seed, on sonified images.
+        images: One `Report` per seed, in the same order, on the images themselves: the same recipe with
+            `output="image"`.
+        level: Float between 0 and 1, the confidence level. Defaults to 0.95.
+        resamples: Integer, the number of bootstrap resamples. Defaults to 2000.
+        seed: Integer of at least 0, the seed of the bootstrap. Defaults to 0.
 
     Returns:
-        `Retention`. It is above 1 where the sonified pictures are recognized better. Where the images are recognized no
-        better than by chance, the value and the interval are NaN.
+        `Retention`. It is above 1 if sonified images are recognized better than images. Value and interval are NaN if
+        the accuracy on images is no better than chance.
 
     Raises:
-        ValueError: If the reports have not the same classes and test examples, there are not as many heard as seen, or
-            an argument breaks its rule.
+        ValueError: If classes or test examples differ, the numbers of reports differ, or an argument breaks its rule.
 
     References:
         - Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
@@ -121,20 +129,20 @@ def recognition_retention(
     check_number("level", level, "above 0 and below 1", lambda value: 0 < value < 1)
     check_integer("resamples", resamples, minimum=1)
     check_integer("seed", seed, minimum=0)
-    if len(heard) != len(seen):
+    if len(sonified) != len(images):
         raise ValueError(
-            "`heard` and `seen` must be runs with the same seeds, as many of each. "
-            f"Received: {len(heard)} reports heard, {len(seen)} seen"
+            "`sonified` and `images` must have the same number of reports, one per seed. "
+            f"Received: {len(sonified)} reports on sonified images, {len(images)} on images"
         )
-    right = correctness([*heard, *seen])
-    runs, n = len(heard), right.shape[1]
-    chance = float(np.bincount(heard[0].labels).max() / n)
+    right = correctness([*sonified, *images])
+    runs, n = len(sonified), right.shape[1]
+    chance = float(np.bincount(sonified[0].labels).max() / n)
     accuracies = right.reshape(2, runs, n).mean(axis=(1, 2))
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, 2))
     for resample in means:
         run, example = rng.integers(runs, size=runs), rng.integers(n, size=n)
-        # Runs first, counted: a gather of all of them would be several times as large.
+        # Counts of runs, multiplied first, take a fraction of the memory that an array of all drawn runs would.
         drawn = np.bincount(run, minlength=runs) @ right.reshape(2, runs, n)
         resample[:] = drawn[:, example].mean(axis=1) / runs
     value = _ratio(accuracies[None], chance, math.nan)[0]
@@ -143,34 +151,35 @@ def recognition_retention(
     high = np.quantile(_ratio(means, chance, math.inf), 1 - tail, method="higher")
     if math.isnan(value):
         low = high = math.nan
-    heard_accuracy, seen_accuracy = map(float, accuracies)
-    return Retention(float(value), float(low), float(high), heard_accuracy, seen_accuracy, chance, n, runs, level)
+    sonified_accuracy, image_accuracy = map(float, accuracies)
+    return Retention(float(value), float(low), float(high), sonified_accuracy, image_accuracy, chance, n, runs, level)
 
 
 def _ratio(accuracies: np.ndarray, chance: float, undefined: float) -> np.ndarray:
-    """The retention of pairs `[..., (heard, seen)]` of accuracies."""
-    heard, seen = accuracies[:, 0] - chance, accuracies[:, 1] - chance
-    defined = seen > 1e-12
-    return np.where(defined, heard / np.where(defined, seen, 1.0), undefined)
+    """The retention of pairs `[..., (on sonified images, on images)]` of accuracies."""
+    sonified, images = accuracies[:, 0] - chance, accuracies[:, 1] - chance
+    defined = images > 1e-12
+    return np.where(defined, sonified / np.where(defined, images, 1.0), undefined)
 
 
 def permutation_test(first: Sequence[Report], second: Sequence[Report]) -> float:
-    """The probability of a difference as large as that between two classifiers, were it for chance alone.
+    """An exact, two-sided sign-flip test of the difference between two classifiers over several runs.
 
-    Of each test example, it takes the difference between the two in how many of their runs, that is seeds, are right.
-    If the two were alike, each difference would as likely have the other sign. The result is the share of all signs
-    with which the mean difference is at least as large, computed exactly and not by drawing some. With one run each it
-    is McNemar's exact test. It asks about other test images, and takes the runs as given.
+    For each test example, the test takes the difference between the fractions of runs that are right. If the two
+    classifiers were equally good, both signs of each difference would be equally likely. The p-value is the fraction of
+    all sign combinations with a mean difference at least as large as the observed one. It is computed exactly, not by
+    sampling. With one run each it is McNemar's exact test. It generalizes to other test images, not to other runs.
 
     Args:
-        first: One or more `Report`, of the first classifier's runs.
-        second: One or more `Report` of the second one's, on the same test examples.
+        first: One or more `Report`, the runs of the first classifier.
+        second: One or more `Report`, the runs of the second classifier, on the same test examples.
 
     Returns:
-        A float in 0..1, two-sided. For several pairs of classifiers correct it, for example as Holm.
+        The p-value, a float in 0..1. Correct it if you test several pairs, for example with
+        `sonikeras.evaluation.sweep.holm`.
 
     Raises:
-        ValueError: If there is no report, or they have not the same classes and test examples in the same order.
+        ValueError: If there is no report, classes or test examples differ, or the examples are in another order.
 
     References:
         Fisher, "The design of experiments", 1935, section 21.
@@ -190,29 +199,30 @@ def permutation_test(first: Sequence[Report], second: Sequence[Report]) -> float
     right = correctness([*first, *second]).astype(int)
     ones, others = right[: len(first)].sum(axis=0), right[len(first) :].sum(axis=0)
     if not (len(first) and len(second)):
-        raise ValueError(f"Both must have one report at least. Received: {len(first)} and {len(second)}")
-    # In whole numbers, so that the sums can be counted.
+        raise ValueError(f"Both must have at least one report. Received: {len(first)} and {len(second)}")
+    # Integers, so that their sums lie on a grid.
     differences = len(second) * ones - len(first) * others
     differences //= max(1, np.gcd.reduce(differences))
-    # Differences of one size m, of which k get a plus, sum to m (2 k - count): a binomial on a grid of its own.
+    # If k of the `count` differences of size m are positive, they sum to m (2 k - count): a binomial distribution.
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    shares = np.ones(1)
+    probabilities = np.ones(1)
     for size, count in zip(sizes, counts, strict=True):
         grid = np.zeros(2 * size * count + 1)
         grid[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
-        shares = np.convolve(shares, grid)
-    sums = np.arange(len(shares)) - len(shares) // 2
-    return float(min(1.0, shares[np.abs(sums) >= abs(differences.sum())].sum()))
+        probabilities = np.convolve(probabilities, grid)
+    sums = np.arange(len(probabilities)) - len(probabilities) // 2
+    return float(min(1.0, probabilities[np.abs(sums) >= abs(differences.sum())].sum()))
 
 
 @dataclasses.dataclass(frozen=True)
 class SignalRetention:
-    """What `signal_retention` finds.
+    """The result of `signal_retention`.
 
     Attributes:
-        psnr: Float, peak signal-to-noise ratio in dB of the image heard back; infinite where it is equal.
-        ssim: Float up to 1, its structural similarity; NaN of an image with a side of less than 11 pixels.
-        spectral_convergence: Float, in dB, how far the sound's magnitudes are from those asked for: -40 is 1 %.
+        psnr: Float, peak signal-to-noise ratio of the reconstructed image in dB. It is infinite for equal images.
+        ssim: Float up to 1, structural similarity. It is NaN for an image with a side of less than 11 pixels.
+        spectral_convergence: Float in dB, the relative distance of the audio's magnitudes from those of the image:
+            -40 dB is 1 %.
     """
 
     psnr: float
@@ -226,22 +236,22 @@ class SignalRetention:
 def signal_retention(
     image: np.ndarray, audio: np.ndarray, config: str | SonificationConfig = "study"
 ) -> SignalRetention:
-    """What of an image is left in its sound, without any classifier.
+    """The quality of an image's reconstruction from its audio, without any classifier.
 
-    The image heard back, `sonikeras.desonify(audio, config, size=...)`, is compared with the gray image in that one's
-    size, so what the resizing loses counts too. Configs with `reference="max"` make an image as bright as it can be,
-    which counts as an error here.
+    The reconstruction, `sonikeras.desonify(audio, config, size=...)`, is compared with the gray image at the image's
+    size, so losses by resizing count too. Configs with `reference="max"` normalize the brightness of an image, which
+    counts as an error here.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]`.
-        audio: float array `[config.samples]`, its sound, as sent or as received.
+        audio: float array `[config.samples]`, the image's audio, as sent or as received.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
         `SignalRetention`.
 
     Raises:
-        ValueError: If `image` or `audio` is not such an array.
+        ValueError: If `image` or `audio` has another shape or type.
 
     References:
         - SSIM: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE
@@ -263,8 +273,8 @@ def signal_retention(
         raise ValueError(
             f"`audio` must have shape ({config.samples},), the config's length. Received: audio of shape {audio.shape}"
         )
-    heard = chain.desonify(audio, config, size=gray.shape)
-    pair = gray[..., None], heard[..., None]
+    reconstruction = chain.desonify(audio, config, size=gray.shape)
+    pair = gray[..., None], reconstruction[..., None]
     with np.errstate(divide="ignore"):
         convergence = 20 * np.log10(spectral_convergence(audio, gray, config))
     return SignalRetention(

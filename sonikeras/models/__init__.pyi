@@ -1,5 +1,5 @@
-from ._backbones import BackboneSpec as BackboneSpec, backbones as backbones, spec as spec, unfreeze as unfreeze
-from ._classifier import BATCH_NORMS as BATCH_NORMS, classifier as classifier
+from ._backbones import unfreeze as unfreeze
+from ._classifier import BATCH_NORMS as BATCH_NORMS, BatchNorm as BatchNorm, classifier as classifier
 from ._heads import heads as heads
 from ._inference import (
     averaged_over_flips as averaged_over_flips,
@@ -7,3 +7,4 @@ from ._inference import (
     uncompiled as uncompiled,
 )
 from ._sonified import sonified as sonified
+from ._specs import BackboneSpec as BackboneSpec, backbones as backbones, spec as spec

@@ -1,24 +1,23 @@
-"""Image classifiers: a pretrained network and a new head, one function for every pair of them."""
+"""Image classifiers: a backbone and a head."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import keras
 
-from sonikeras.models._backbones import (
-    _batch_norms,
-    _is_integer,
-    _load,
-    _weights_source,
-    _with_torch_batch_norm,
-    spec,
-)
-from sonikeras.models._heads import _POOLINGS, _head_function, _head_model
+from sonikeras.models._backbones import _batch_norms, _is_integer, _load, _weights_source, _with_torch_batch_norm
+from sonikeras.models._heads import _head_function, _head_model
+from sonikeras.models._specs import spec
 
-BATCH_NORMS = ("training", "inference")
+BatchNorm = Literal["training", "inference"]
 
+BATCH_NORMS: tuple[BatchNorm, ...] = get_args(BatchNorm)
+
+
+_POOLINGS = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
 _MIN_SIZE = 32  # every network halves its picture five times
 
@@ -31,55 +30,55 @@ def classifier(
     weights: str | os.PathLike | None = "imagenet",
     image_size: int | tuple[int, int] | None = None,
     dropout: float | None = None,
-    pooling: str | None = "auto",
+    pooling: Literal["auto", "avg", "max"] | None = "auto",
     freeze: bool = False,
-    batch_norm: str | None = None,
+    batch_norm: BatchNorm | None = None,
     name: str | None = None,
 ) -> keras.Model:
     """An image classifier: a network, pretrained or not, and a head.
 
-    The model is exactly two models in a row, `model.get_layer("backbone")` (preprocessing, network and pooling:
-    pictures to features) and `model.get_layer("head")` (features to logits). So features can be computed once and the
-    head be trained on them alone: it is the same object, and the classifier then is trained.
+    The model consists of two models: `model.get_layer("backbone")` (preprocessing, network and pooling: pictures to
+    features) and `model.get_layer("head")` (features to logits). You can compute features once and train the head on
+    them alone. The head is the same object, so the classifier is trained too.
 
     Args:
-        backbone: String, one of `backbones()`: the network. `"resnet150"` means `"resnet152"`.
+        backbone: String, the network: one of `backbones()`. `"resnet150"` means `"resnet152"`.
         num_classes: Integer, the number of logits.
-        head: String, one of `heads()`; or a `keras.layers.Layer`, used as it is; or a function of features to logits
-            that is made of Keras layers and operations. Defaults to `"linear"`.
-        weights: String, path object or `None`, the backbone's weights. `"imagenet"` downloads Keras' (those of
-            `"efficientnet_lite0"` are installed already), `None` draws random ones, and a path loads a file of the
-            backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. What is computed with
-            a `.pth` file is torchvision's network of that name, padding and constants included, and not that of
-            `keras.applications`; nothing in the file is executed. Defaults to `"imagenet"`.
+        head: String, one of `heads()`; or a `keras.layers.Layer`, used unchanged; or a function from features to logits
+            that consists of Keras layers and operations. Defaults to `"linear"`.
+        weights: String, path object or `None`, the backbone's weights. `"imagenet"` downloads Keras' weights (those of
+            `"efficientnet_lite0"` are installed with sonikeras). `None` draws random weights. A path loads a file of
+            the backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. With a `.pth` file
+            the network is torchvision's of that name, with its padding and constants, and not that of
+            `keras.applications`. Nothing in the file is executed. Defaults to `"imagenet"`.
         image_size: Integer or `(height, width)`, the size of the pictures. Defaults to `spec(backbone).image_size`.
-        dropout: Float, 0 <= dropout < 1, rate of the dropouts in a head given by name. Defaults to
+        dropout: Float, 0 <= dropout < 1, the dropout rate of a head given by name. Defaults to
             `spec(backbone).dropout`.
         pooling: `"avg"` or `"max"` over the feature map, `None` for no pooling, or `"auto"`: `None` for the head
-            `"attention"` and `"avg"` for every other one. Defaults to `"auto"`.
-        freeze: Boolean, whether the backbone is not trained. Its stochastic depth, where it has one, drops blocks in
-            `fit` all the same, as in PyTorch. Defaults to `False`.
-        batch_norm: String or `None`, the backbone's batch normalization while it trains. `"training"`, as a PyTorch
-            network in `train()` mode, whether frozen or not: with the batch's statistics, and moving averages that go
-            on (`sonikeras.layers.TorchBatchNormalization`). `"inference"`: with the moving averages, none of it
-            trained. `None`, as Keras: the latter where the backbone is frozen, and otherwise with the batch's
-            statistics. Defaults to `None`.
+            `"attention"` and `"avg"` for any other. Defaults to `"auto"`.
+        freeze: Boolean, whether the backbone is frozen. Stochastic depth, where a network has it, still drops blocks in
+            `fit`, as in PyTorch. Defaults to `False`.
+        batch_norm: String or `None`, the mode of the backbone's batch normalization in training. `"training"`: as in
+            PyTorch's `train()` mode, frozen or not, it uses the statistics of the batch and updates the moving averages
+            (`sonikeras.layers.TorchBatchNormalization`). `"inference"`: it uses the moving averages and is not trained.
+            `None`: as in Keras, `"inference"` for a frozen backbone, and otherwise the statistics of the batch.
+            Defaults to `None`.
         name: String, the model's name. Defaults to `"classifier"`.
 
     Input shape:
         `[batch, height, width, 3]`, RGB in 0..255.
 
     Output shape:
-        `[batch, num_classes]`, float32 logits. The features between are `[batch, channels]`, without pooling
+        `[batch, num_classes]`, float32 logits. The features have shape `[batch, channels]`, or without pooling
         `[batch, height / 32, width / 32, channels]`, rounded up.
 
     Returns:
-        `keras.Model`. It saves, loads and exports without custom objects, unless the head is a layer class of yours.
+        `keras.Model`. It saves, loads and exports without custom objects, unless the head is a layer of your own class.
 
     Raises:
-        ValueError: If an argument is not as above, or the head gives logits of another shape.
-        FileNotFoundError: If `weights` is the path of no file.
-        OSError: If the ImageNet weights cannot be downloaded; it tells what to do.
+        ValueError: If an argument breaks its rule, or the head returns logits of another shape.
+        FileNotFoundError: If there is no file at the path `weights`.
+        OSError: If the ImageNet weights cannot be downloaded. The message says what to do.
 
     Reference:
         - [EfficientNet](https://arxiv.org/abs/1905.11946) and its variant

@@ -1,4 +1,4 @@
-"""Models at inference."""
+"""Inference: batches, averages over mirrored pictures, models without their training state."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sonikeras.signal._backend import is_foreign
 
 
 def predict_batch(model: keras.Model, inputs: Any) -> np.ndarray:
-    """`model.predict_on_batch`, whose outputs come once also under `tf.distribute`, where each replica gives a copy.
+    """`model.predict_on_batch`, corrected for `tf.distribute`, where Keras returns a copy of the outputs per replica.
 
     Args:
         model: Keras model.
-        inputs: A batch of what it takes.
+        inputs: A batch of the model's inputs.
 
     Returns:
-        Its outputs for the batch.
+        The model's outputs for the batch.
     """
-    # A batch of `tf.data` is a tensor of TensorFlow's, which JAX does not take.
+    # JAX does not accept TensorFlow's tensors, which `tf.data` yields.
     outputs = model.predict_on_batch(np.asarray(inputs) if is_foreign(inputs) else inputs)
     strategy = getattr(model, "distribute_strategy", None)
     return outputs if strategy is None else outputs[: len(outputs) // strategy.num_replicas_in_sync]
 
 
 def averaged_over_flips(model: keras.Model) -> keras.Model:
-    """A model whose logits are the mean of those of each picture and of its mirror image: test-time augmentation.
+    """A model that averages the logits of each picture and of its mirror image: test-time augmentation.
 
     Args:
-        model: Keras model, pictures `[batch, height, width, 3]` to logits. It is shared, not copied.
+        model: Keras model from pictures `[batch, height, width, 3]` to logits. It is shared, not copied.
 
     Returns:
         `keras.Model` of the same shapes.
@@ -49,7 +49,7 @@ def averaged_over_flips(model: keras.Model) -> keras.Model:
 
 
 def uncompiled(model: keras.Model) -> keras.Model:
-    """The same layers as a model of their own. Compile it, and what is saved of `model` knows nothing of the training.
+    """A new model of the same layers. Compile and train it, and `model` is saved without optimizer and loss.
 
     Args:
         model: Functional Keras model. Its layers are shared, not copied.

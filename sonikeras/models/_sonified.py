@@ -1,4 +1,4 @@
-"""The whole chain as one model: image in, class out."""
+"""The end-to-end model: the signal chain and a classifier in one."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ def sonified(
     interpolation: str = "bilinear",
     name: str | None = None,
 ) -> keras.Model:
-    """A classifier of images that hears them: image in, sound in the middle, class out.
+    """A model that sonifies images and classifies the spectrogram pictures of their audio.
 
-    The whole signal chain is part of the model, before the classifier: `sonikeras.layers.ImageToAudio`, whose layer is
-    named `"audio"`, and `sonikeras.layers.AudioToPicture`, named `"pictures"`. A gradient goes through all of it, the
-    search for the sound included, so what comes before can be trained too. The sound of an image is
-    `keras.Model(model.input, model.get_layer("audio").output)`.
+    The model contains the whole signal chain: the layer `"audio"` (`sonikeras.layers.ImageToAudio`), the layer
+    `"pictures"` (`sonikeras.layers.AudioToPicture`), and the classifier. It is differentiable, phase retrieval
+    included, so layers before it can be trained too. `keras.Model(model.input, model.get_layer("audio").output)` is the
+    model from images to audio.
 
     Args:
-        classifier: Keras model of pictures in 0..255, `[batch, height, width, 3]` with height and width static, as
-            `sonikeras.models.classifier` gives it. It is shared, not copied: trained in one, it is trained in both.
+        classifier: Keras model from pictures in 0..255, `[batch, height, width, 3]` with static height and width, such
+            as `sonikeras.models.classifier` returns. It is shared, not copied: training one trains both.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         input_shape: Shape of the images: `(height, width, 3)`, `(height, width, 1)` or `(height, width)`. Defaults to
-            that of the classifier's pictures.
-        seed: Integer of at least 0, of the random initial phase, which all images share. Defaults to 0.
-        shorter_side, interpolation: Of the pictures' resizing, as of `sonikeras.dataset`.
+            the shape of the classifier's pictures.
+        seed: Integer of at least 0, the seed of the random initial phase, which all images share. Defaults to 0.
+        shorter_side, interpolation: Resizing of the pictures, as in `sonikeras.dataset`.
         name: String, the model's name. Defaults to `"sonified"`.
 
     Input shape:
         `[batch, *input_shape]`, in 0..255.
 
     Output shape:
-        That of the classifier.
+        The classifier's.
 
     Returns:
         `keras.Model`. It saves, loads and exports without custom objects.
 
     Raises:
-        ValueError: If the classifier takes something else, or an argument breaks its rule.
+        ValueError: If the classifier has another input shape, or an argument breaks its rule.
 
     Example:
         >>> import numpy as np

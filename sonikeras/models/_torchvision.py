@@ -1,8 +1,8 @@
-"""torchvision's EfficientNets and ResNets in Keras, so that its weight files give the numbers they give there.
+"""torchvision's EfficientNets and ResNets in Keras: the same weights give the same features.
 
-The networks of `keras.applications` have the same names and differ: they pad pictures of even size on one side only,
-stride elsewhere, normalize with other constants. Here a layer with weights has the name that its keys in torchvision's
-state dict begin with, so a state dict is loaded without a table.
+The networks of `keras.applications` with the same names differ. They pad images of even size on one side only, have
+their strides in other layers, and normalize with other constants. Here, the name of each layer with weights is the
+prefix of its keys in torchvision's state dict, so no table of names is needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import math
 import keras
 import numpy as np
 
-from sonikeras.models import weights
+from sonikeras.models._efficientnet import STAGES
+from sonikeras.models._layer_weights import set_layers
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 
@@ -26,36 +27,24 @@ _CLASSIFIERS = ("classifier.", "fc.")
 _STOCHASTIC_DEPTH = 0.2
 
 
-# Of B0's stages: expansion, kernel, stride, input channels, output channels, blocks.
-_EFFICIENTNET_STAGES = (
-    (1, 3, 1, 32, 16, 1),
-    (6, 3, 2, 16, 24, 2),
-    (6, 5, 2, 24, 40, 2),
-    (6, 3, 2, 40, 80, 3),
-    (6, 5, 1, 80, 112, 3),
-    (6, 5, 2, 112, 192, 4),
-    (6, 3, 1, 192, 320, 1),
-)
-
-
 def efficientnet(shape: tuple[int, int, int], *, width: float, depth: float, epsilon: float) -> keras.Model:
     """torchvision's EfficientNet up to its feature map, untrained.
 
     Args:
         shape: Integers `(height, width, 3)`, the shape of a picture.
-        width: Float, the factor of B0's channels: 1.0 for B0, 1.6 for B5, 2.0 for B7.
-        depth: Float, the factor of B0's blocks: 1.0 for B0, 2.2 for B5, 3.1 for B7.
-        epsilon: Float, of the batch normalizations: 1e-5 for B0, 1e-3 for B5 and B7.
+        width: Float, the factor of B0's number of channels: 1.0 for B0, 1.6 for B5, 2.0 for B7.
+        depth: Float, the factor of B0's number of blocks: 1.0 for B0, 2.2 for B5, 3.1 for B7.
+        epsilon: Float, the epsilon of batch normalization: 1e-5 for B0, 1e-3 for B5 and B7.
 
     Input shape:
-        `[batch, height, width, 3]`, RGB in 0..255. torchvision's transforms are inside, from the scaling to 0..1 on.
+        `[batch, height, width, 3]`, RGB in 0..255. The model includes torchvision's scaling and normalization.
 
     Output shape:
         `[batch, height / 32, width / 32, channels]`, rounded up.
 
     Returns:
-        `keras.Model`. In training it drops the branch of a block, for each picture by itself, with a probability that
-        rises from 0 towards 0.2 (stochastic depth).
+        `keras.Model`. In training it drops the branch of a block for each image independently, with a probability that
+        rises from 0 in the first block to nearly 0.2 in the last (stochastic depth).
 
     Reference:
         - [EfficientNet](https://arxiv.org/abs/1905.11946), [stochastic depth](https://arxiv.org/abs/1603.09382)
@@ -69,7 +58,7 @@ def efficientnet(shape: tuple[int, int, int], *, width: float, depth: float, eps
     """
     stages = [
         (expansion, kernel, stride, _divisible(inputs * width), _divisible(outputs * width), math.ceil(blocks * depth))
-        for expansion, kernel, stride, inputs, outputs, blocks in _EFFICIENTNET_STAGES
+        for expansion, kernel, stride, inputs, outputs, blocks in STAGES
     ]
     total = sum(blocks for *_, blocks in stages)
     pictures = keras.Input(shape)
@@ -92,14 +81,15 @@ def efficientnet(shape: tuple[int, int, int], *, width: float, depth: float, eps
 def resnet(shape: tuple[int, int, int], *, blocks: tuple[int, int, int, int]) -> keras.Model:
     """torchvision's ResNet of bottleneck blocks up to its feature map, untrained.
 
-    It is the variant "v1.5": a block strides in its 3 x 3 convolution.
+    It is the variant "v1.5": the stride of a block is in its 3 x 3 convolution.
 
     Args:
         shape: Integers `(height, width, 3)`, the shape of a picture.
-        blocks: Four integers, the blocks of each stage: `(3, 4, 6, 3)` for ResNet50, `(3, 8, 36, 3)` for ResNet152.
+        blocks: Four integers, the number of blocks of each stage: `(3, 4, 6, 3)` for ResNet50, `(3, 8, 36, 3)` for
+            ResNet152.
 
     Input shape:
-        `[batch, height, width, 3]`, RGB in 0..255. torchvision's transforms are inside, from the scaling to 0..1 on.
+        `[batch, height, width, 3]`, RGB in 0..255. The model includes torchvision's scaling and normalization.
 
     Output shape:
         `[batch, height / 32, width / 32, 2048]`, rounded up.
@@ -119,7 +109,7 @@ def resnet(shape: tuple[int, int, int], *, blocks: tuple[int, int, int, int]) ->
     """
     pictures = keras.Input(shape)
     x = _convolution(_normalized(pictures), ("conv1", "bn1"), 64, 7, 2, "relu")
-    # No value is below zero here, so padding with zeros is padding with nothing.
+    # After a ReLU, padding with zeros does not change a maximum.
     x = keras.layers.MaxPooling2D(3, 2)(keras.layers.ZeroPadding2D(1)(x))
     for stage, count in enumerate(blocks, 1):
         for block in range(count):
@@ -131,12 +121,12 @@ def resnet(shape: tuple[int, int, int], *, blocks: tuple[int, int, int, int]) ->
 def load_state_dict(network: keras.Model, state_dict: dict[str, np.ndarray]) -> None:
     """Copies a state dict of torchvision into a network of this module, or into a model made of its layers.
 
-    The keys of the classifier (`classifier.*`, `fc.*`) and the counters `*.num_batches_tracked` are not used. Nothing
-    is set when anything is wrong.
+    The keys of the classifier (`classifier.*`, `fc.*`) and the counters `*.num_batches_tracked` are ignored. If
+    anything is wrong, no layer is changed.
 
     Args:
         network: `keras.Model` with the layers of `efficientnet` or `resnet`.
-        state_dict: Dictionary of parameter name to array, see `sonikeras.models.weights.read_state_dict`.
+        state_dict: Dictionary from parameter names to arrays: see `sonikeras.models.weights.read_state_dict`.
 
     Raises:
         ValueError: If keys are missing or unexpected, shapes differ, or values are not finite.
@@ -152,11 +142,11 @@ def load_state_dict(network: keras.Model, state_dict: dict[str, np.ndarray]) -> 
         ValueError: `state_dict` must have exactly the keys of torchvision's network. Received: missing ...
     """
     layers = {layer.name: layer for layer in network.layers if layer.weights}
-    weights.set_layers(layers, state_dict, "torchvision's network", _CLASSIFIERS)
+    set_layers(layers, state_dict, "torchvision's network", _CLASSIFIERS)
 
 
 def _divisible(channels: float) -> int:
-    """The multiple of 8 next to `channels`, but not more than a tenth below."""
+    """The multiple of 8 nearest to `channels`, but at most a tenth below."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
@@ -179,11 +169,11 @@ def _convolution(
     activation: str | None = None,
     epsilon: float = 1e-5,
 ) -> keras.KerasTensor:
-    """Convolution, depthwise where `filters` is `None`, and batch normalization; padded alike on all sides."""
+    """Convolution, depthwise if `filters` is `None`, and batch normalization. All sides are padded equally."""
     options = {"strides": stride, "padding": "valid", "use_bias": False, "name": names[0]}
     if stride == 1:
         options["padding"] = "same"
-    elif kernel > 1:  # with strides, "same" pads more at the end of an even length
+    elif kernel > 1:  # with a stride, "same" pads an even length more at its end
         x = keras.layers.ZeroPadding2D(kernel // 2)(x)
     if filters is None:
         x = keras.layers.DepthwiseConv2D(kernel, **options)(x)
@@ -198,14 +188,14 @@ def _inverted_bottleneck(
 ) -> keras.KerasTensor:
     inputs = x.shape[-1]
     squeezed, expanded = max(1, inputs // 4), _divisible(inputs * expansion)
-    index = int(expanded != inputs)  # of the depthwise convolution
+    index = int(expanded != inputs)  # the depthwise convolution's position in the block
     if index:
         x = _convolution(x, _pair(f"{name}.0"), expanded, 1, 1, "silu", epsilon)
     x = _convolution(x, _pair(f"{name}.{index}"), None, kernel, stride, "silu", epsilon)
-    share = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
-    share = keras.layers.Conv2D(squeezed, 1, activation="silu", name=f"{name}.{index + 1}.fc1")(share)
-    share = keras.layers.Conv2D(expanded, 1, activation="sigmoid", name=f"{name}.{index + 1}.fc2")(share)
-    x = keras.layers.Multiply()([x, share])
+    gate = keras.layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = keras.layers.Conv2D(squeezed, 1, activation="silu", name=f"{name}.{index + 1}.fc1")(gate)
+    gate = keras.layers.Conv2D(expanded, 1, activation="sigmoid", name=f"{name}.{index + 1}.fc2")(gate)
+    x = keras.layers.Multiply()([x, gate])
     return _convolution(x, _pair(f"{name}.{index + 2}"), outputs, epsilon=epsilon)
 
 

@@ -1,4 +1,4 @@
-"""What a classifier looks at: a heat map of its picture, laid back onto the image, and onto time and frequency."""
+"""Grad-CAM: heat maps of a classifier, on its picture, on the image, and over time and frequency."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from sonikeras.signal import pictures as drawing
 
 
 def grad_cam(model: keras.Model, pictures: np.ndarray, classes: Any = None) -> np.ndarray:
-    """Heat maps of what in a picture speaks for a class: Grad-CAM.
+    """Grad-CAM heat maps: the evidence for a class at each place of a picture.
 
-    The network's last feature map, before pooling, is summed over its channels, each weighted by the mean gradient of
-    the class's logit with respect to it. What is negative counts as 0. The result is enlarged to the picture, so it is
-    as coarse as that feature map: 7 x 7 of a picture of 224 x 224. Each of these places has looked at a large part of
-    the picture, so the map says where what counts was found, and not which pixels it was.
+    Grad-CAM sums the network's last feature map over its channels, each weighted by the mean gradient of the class's
+    logit with respect to the channel. Negative sums become 0. The result is enlarged to the picture, so it is as coarse
+    as the feature map: 7 x 7 for a picture of 224 x 224. The receptive field of each position is large. The map thus
+    shows roughly where the evidence is, and not which pixels it consists of.
 
     Args:
-        model: Keras model that `sonikeras.models.classifier` made, or that was loaded from its file.
-        pictures: float or uint8 array `[batch, height, width, 3]` in 0..255, of the size that the model takes.
-        classes: Integer array `[batch]`, or one integer for all: the classes that are asked about. Defaults to `None`:
-            those that the model predicts.
+        model: Keras model of `sonikeras.models.classifier`, new or loaded.
+        pictures: float or uint8 array `[batch, height, width, 3]` in 0..255, of the model's input size.
+        classes: Integer array `[batch]`, or one integer for all pictures: the classes to explain. Defaults to `None`:
+            the predicted classes.
 
     Returns:
-        float32 array `[batch, height, width]` in 0..1. The highest value of each picture is 1; all are 0 where nothing
-        in it speaks for the class.
+        float32 array `[batch, height, width]` in 0..1. The maximum of each picture is 1. A map is all 0 if nothing in
+        the picture is evidence for the class.
 
     Raises:
-        ValueError: If `model` is no such model, or `pictures` or `classes` do not fit it.
+        ValueError: If `model` is another model, or `pictures` or `classes` do not fit it.
         RuntimeError: If Keras has another backend than TensorFlow.
 
     Reference:
@@ -73,12 +73,12 @@ def grad_cam(model: keras.Model, pictures: np.ndarray, classes: Any = None) -> n
 
 
 def _parts(model: keras.Model) -> tuple[keras.Model, Any, keras.Model]:
-    """A classifier as pictures to feature map, feature map to features, and features to logits."""
+    """A classifier in three parts: pictures to feature map, feature map to features, features to logits."""
     layers = {layer.name: layer for layer in getattr(model, "layers", ())}
     if not {"backbone", "head"} <= set(layers):
         raise ValueError(
-            "Argument `model` must be a model of `sonikeras.models.classifier`, with the layers 'backbone' and 'head'; "
-            "of `averaged_over_flips` it is the layer that was averaged. "
+            "Argument `model` must be a model of `sonikeras.models.classifier`, with the layers 'backbone' and 'head'. "
+            "For a model of `averaged_over_flips`, pass the classifier in it. "
             f"Received: a {type(model).__name__} with the layers {list(layers)}"
         )
     backbone, head = layers["backbone"], layers["head"]
@@ -105,20 +105,20 @@ def uncropped(
     size: tuple[int, int] | None = None,
     shorter_side: int | None = None,
 ) -> np.ndarray:
-    """A heat map of what a network was fed, laid back onto what that was resized and cropped from.
+    """Maps a heat map back to the picture before resizing and cropping, or to the image.
 
-    The picture of a sound shows the whole image that the sound was made of, so one heat map serves both:
-    `uncropped(heat, config.picture_size)` lies over `sonikeras.picture`, with `size=image.shape[:2]` over the image. A
-    classifier of the images themselves is fed the image: there `picture_size` is `image.shape[:2]` too.
+    The spectrogram picture covers the whole image, so one heat map fits both: `uncropped(heat, config.picture_size)`
+    fits `sonikeras.picture`, and with `size=image.shape[:2]` it fits the image. For a classifier of the images
+    themselves, pass `image.shape[:2]` as `picture_size` too.
 
     Args:
-        heat: float array `[height, width]` in 0..1, one of `grad_cam`'s.
-        picture_size: `(height, width)` of what was resized and cropped.
+        heat: float array `[height, width]` in 0..1, one of `grad_cam`'s maps.
+        picture_size: `(height, width)` of the picture before resizing and cropping.
         size: `(height, width)` of the result. Defaults to `picture_size`.
-        shorter_side: Integer or `None`, as `sonikeras.dataset` had it. Defaults to `None`.
+        shorter_side: Integer or `None`, the argument of `sonikeras.dataset`. Defaults to `None`.
 
     Returns:
-        float32 array `[*size]` in 0..1; 0 where the picture was cut off, which the network never saw.
+        float32 array `[*size]` in 0..1. It is 0 where the picture was cropped.
 
     Raises:
         ValueError: If `shorter_side` does not fit the sizes.
@@ -141,14 +141,14 @@ def uncropped(
 
 
 def extent(config: str | SonificationConfig) -> tuple[float, float, float, float]:
-    """Where in a sound the edges of its picture are, in time and frequency.
+    """The edges of a spectrogram picture in time and frequency.
 
     Args:
         config: Preset or `SonificationConfig`.
 
     Returns:
-        `(start, end, low, high)`: times of the left and right edge in s, frequencies of the lower and upper one in Hz,
-        as matplotlib's `extent`. Each frame is one step wide around its middle, so the first one may begin before 0.
+        `(start, end, low, high)`: times of the left and right edge in s, frequencies of the lower and upper edge in Hz,
+        as in matplotlib's `extent`. A frame is one step wide around its center, so the first may begin before 0.
 
     Example:
         >>> [round(edge, 3) for edge in extent("study")]
@@ -157,10 +157,10 @@ def extent(config: str | SonificationConfig) -> tuple[float, float, float, float
     config = as_config(config)
     analysis = config.analysis
     step, half, centered = analysis.frame_step, config.sample_rate / 2, analysis.transform == "stft"
-    # Frames of the STFT have their middle at multiples of the step from 0 on, those of the MDCT from one step on.
+    # The centers of STFT frames are multiples of the step from 0 on, those of MDCT frames from one step on.
     frames = config.samples // step + (1 if centered else -1)
     start = -step / 2 if centered else step / 2
     edge = 0.0
-    if centered and config.drawing == "resize":  # whole bins, of which the lowest and the highest have 0 and half
+    if centered and config.drawing == "resize":  # whole bins, centered on their frequencies
         edge = half / analysis.fft_length
     return start / config.sample_rate, (start + frames * step) / config.sample_rate, 0.0 - edge, half + edge

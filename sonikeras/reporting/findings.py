@@ -31,7 +31,7 @@ SIGNAL_IMAGES = 50  # test images of each data set, over which signal retention 
 class Run:
     """A finished cell."""
 
-    cell: studies.Cell
+    cell: studies.Run
     report: Report
 
 
@@ -39,7 +39,7 @@ class Findings:
     """The outcomes of a sweep over the factors `data`, `network`, `config` and `seed`, finished or not.
 
     Args:
-        outcomes: `sonikeras.evaluation.sweep.Outcome`s; one or more.
+        outcomes: `sonikeras.evaluation.sweep.Result`s; one or more.
         directory: The sweep's folder.
 
     Attributes:
@@ -51,7 +51,7 @@ class Findings:
             or images that are gone.
     """
 
-    def __init__(self, outcomes: Sequence[studies.Outcome], directory: Path) -> None:
+    def __init__(self, outcomes: Sequence[studies.Result], directory: Path) -> None:
         self.outcomes = outcomes
         self.directory = directory
         self.data, self.networks, self.configs = (self.levels(name) for name in ("data", "network", "config"))
@@ -64,14 +64,14 @@ class Findings:
 
     def levels(self, factor: str) -> list[str]:
         """The levels of a factor, as text."""
-        return list(dict.fromkeys(str(each.cell.factors[factor]) for each in self.outcomes))
+        return list(dict.fromkeys(str(each.run.factors[factor]) for each in self.outcomes))
 
     def runs(self, **factors: str) -> list[Run]:
         """The finished cells with these levels."""
         return [
-            Run(each.cell, each.report)
+            Run(each.run, each.report)
             for each in self.outcomes
-            if each.report and all(each.cell.factors[name] == level for name, level in factors.items())
+            if each.report and all(each.run.factors[name] == level for name, level in factors.items())
         ]
 
     def reports(self, **factors: str) -> list[Report]:

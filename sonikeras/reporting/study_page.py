@@ -125,7 +125,7 @@ def _recognition(findings: Findings) -> list[Block]:
         cells = [_MISSING] * 5
         if key in found:
             kept, _ = found[key]
-            figures = (kept.heard_accuracy, kept.seen_accuracy, kept.chance)
+            figures = (kept.sonified_accuracy, kept.image_accuracy, kept.chance)
             cells = [_interval(kept.value, kept.low, kept.high), *map(_number, figures), _p(adjusted[key])]
         rows.append([_name(findings, *key), *cells])
     blocks: list[Block] = [
@@ -238,7 +238,7 @@ def _state(findings: Findings) -> list[Block]:
     blocks: list[Block] = [Heading("What is missing, and how it was measured")]
     missing = [each for each in findings.outcomes if each.report is None]
     if missing:
-        rows = [[each.cell.name, "failed" if each.error else "not finished", each.error or ""] for each in missing]
+        rows = [[each.run.name, "failed" if each.error else "not finished", each.error or ""] for each in missing]
         blocks.append(Table("Cells without a result", ["cell", "state", "error"], rows))
     else:
         blocks.append(Text("All cells are finished."))

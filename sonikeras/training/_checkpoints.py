@@ -1,4 +1,4 @@
-"""Checkpoints of a run, an epoch each."""
+"""Checkpoints of a run, one per epoch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sonikeras.config._files import read_npz, replacing
 
 
 def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer itself, inside the one that scales the loss in half precision."""
+    """The optimizer inside Keras' wrapper for loss scaling, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _state(model: keras.Model) -> list[Any]:
-    """All that training changes: weights, random generators, which `save_weights` leaves out, the optimizer's state."""
+    """All state of training: weights, random generators (which `save_weights` omits), and the optimizer's state."""
     return [*model.variables, *model.optimizer.variables]
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Writes `history.csv`, then a checkpoint whose name says how many epochs it has seen; and stops what goes wrong.
+    """Writes `history.csv` and a checkpoint after each epoch, and stops a training that diverges.
 
-    `keras.callbacks.BackupAndRestore` keeps that number in a second file, so a process killed between the two writes
-    would repeat an epoch on weights that have seen it already.
+    The name of a checkpoint contains its epoch. `keras.callbacks.BackupAndRestore` writes the epoch to a second file:
+    a process killed between the two writes would repeat an epoch on weights that are trained on it already.
     """
 
     def __init__(self, directory: Path, started: float, *, monitor: str | None, patience: int | None) -> None:
@@ -41,12 +41,12 @@ class _Checkpoint(keras.callbacks.Callback):
         self._epoch = 0
 
     def restore(self, model: keras.Model, epoch: int | None = None) -> int:
-        """Loads the latest checkpoint into a model, or that after `epoch`, and tells how many epochs it has seen.
+        """Loads the latest checkpoint, or that of `epoch`, into a model, and returns the number of its epochs.
 
-        One that is damaged, or whose history is, counts as missing, after a warning: what came after is trained again.
+        If a checkpoint or its history is damaged, it warns and takes the one before. Later epochs are trained again.
 
         Raises:
-            ValueError: The checkpoint after `epoch` is damaged.
+            ValueError: The checkpoint of `epoch` is damaged.
         """
         checkpoints = self._checkpoints()
         if epoch is not None:
@@ -57,7 +57,7 @@ class _Checkpoint(keras.callbacks.Callback):
                 history = _read_history(self._directory / "history.csv", done)
                 self._load(model, path)
             except ValueError as error:
-                warnings.warn(f"The epochs after the last whole checkpoint are trained again. {error}", stacklevel=3)
+                warnings.warn(f"The epochs after the last intact checkpoint are trained again. {error}", stacklevel=3)
                 continue
             self.history = history
             self._started -= history["seconds"][-1]
@@ -69,18 +69,18 @@ class _Checkpoint(keras.callbacks.Callback):
             values, state = list(read_npz(path).values()), _state(model)
         except FileNotFoundError as error:
             raise ValueError(
-                f"A checkpoint is gone: delete {self._directory} to train again. Received: {path}"
+                f"A checkpoint is missing: delete {self._directory} to train again. Received: {path}"
             ) from error
         if [value.shape for value in values] != [tuple(variable.shape) for variable in state]:
             raise ValueError(
-                f"A checkpoint must have the {len(state)} variables of the model: it is damaged, or another's. Delete "
-                f"it to train again. Received: {path} with {len(values)}"
+                f"A checkpoint must have the {len(state)} variables of the model: it is damaged, or of another model. "
+                f"Delete it to train again. Received: {path} with {len(values)}"
             )
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
 
     def best_epoch(self) -> int | None:
-        """The epoch, counted from 1, in which what is monitored was lowest; `None`, the last, where nothing is."""
+        """The epoch, from 1 on, with the lowest monitored value; or `None`, the last one, if nothing is monitored."""
         if not self._monitor or not self.history:
             return None
         if self._monitor not in self.history:
@@ -88,7 +88,7 @@ class _Checkpoint(keras.callbacks.Callback):
         return int(np.argmin(np.nan_to_num(self.history[self._monitor], nan=np.inf))) + 1
 
     def is_over(self) -> bool:
-        """Whether patience has run out."""
+        """Whether the monitored value has not improved for `patience` epochs."""
         best = self.best_epoch()
         return best is not None and self._patience is not None and len(self.history["loss"]) - best >= self._patience
 
@@ -137,10 +137,10 @@ class _Checkpoint(keras.callbacks.Callback):
 
 
 def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
-    """The first epochs of a history as `fit` wrote it.
+    """The first epochs of a history that `fit` wrote.
 
     Raises:
-        ValueError: It is not there, is damaged, or has fewer.
+        ValueError: The file is missing or damaged, or has fewer epochs.
     """
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -152,7 +152,7 @@ def _read_history(path: Path, epochs: int) -> dict[str, list[float]]:
             raise ValueError(f"the columns {header}, {len(rows)} rows")
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise ValueError(
-            f"The history of a training must have a number for each column and epoch. "
+            f"A training history must have a number for each column and epoch. "
             f"Received: {path} ({type(error).__name__}: {error})"
         ) from error
     return history

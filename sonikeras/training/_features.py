@@ -16,28 +16,29 @@ from sonikeras.config._files import read_npz, replacing
 from sonikeras.config._progress import Progress
 from sonikeras.signal._backend import check_tensorflow
 
-# Batches of features that are written together: what an interruption can cost.
+# Batches of features per file: the most that an interruption can cost.
 _BATCHES_PER_PART = 8
 
 
 def extract_features(
     backbone: keras.Model, dataset: Any, directory: str | os.PathLike, *, title: str = "features"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features of a frozen network, computed once and kept in a folder.
+    """Computes the features of a frozen network, and stores them in a folder.
 
-    An interrupted computation goes on where it stopped. The folder is taken to belong to this network and data set.
+    Call it again to resume an interrupted computation. Use a folder for one network and one data set only: this is not
+    checked.
 
     Args:
-        backbone: Keras model, pictures to features. It runs in inference mode.
+        backbone: Keras model from pictures to features. It runs in inference mode.
         dataset: `tf.data.Dataset` of `(pictures, labels)` batches, of known cardinality and not shuffled.
         directory: Path of the folder.
-        title: String, what the progress bar is headed with. Defaults to `"features"`.
+        title: String, the title of the progress bar. Defaults to `"features"`.
 
     Returns:
         `(features, labels)`: float32 array `[examples, ...]` and int32 array `[examples]`.
 
     Raises:
-        ValueError: The data set's cardinality is unknown, or a file cannot be read; the message names it.
+        ValueError: The data set's cardinality is unknown, or a file cannot be read. The message names the file.
     """
     directory = Path(directory)
     total = _known_cardinality(dataset)
@@ -57,7 +58,7 @@ def extract_features(
         progress = Progress(title, total)
         step, features, labels = starts[first], [], []
         for x, y in errors.plainly(dataset.skip(step)):
-            # Half precision has no place in NumPy's files.
+            # NumPy's files do not support bfloat16.
             features.append(np.asarray(models.predict_batch(backbone, x), np.float32))
             labels.append(np.asarray(y))
             step += 1
@@ -71,22 +72,23 @@ def extract_features(
 
 
 def _features_in(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The features and labels of a file.
+    """The features and labels in a file.
 
     Raises:
-        FileNotFoundError: It is not there.
-        ValueError: It is damaged.
+        FileNotFoundError: The file is missing.
+        ValueError: The file is damaged.
     """
     found = read_npz(path)
     features, labels = (found.get(name, np.empty(())) for name in ("features", "labels"))
     if features.dtype != np.float32 or labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise ValueError(
-            f"A file of features must have float32 `features` and integer `labels`. Received: {path} with "
+            f"A file of features must contain float32 `features` and integer `labels`. Received: {path} with "
             f"{ {name: (value.dtype.name, value.shape) for name, value in found.items()} }"
         )
     if features.shape[:1] != labels.shape:
         raise ValueError(
-            f"A file of features must have a label for each. Received: {path} with {features.shape}, {labels.shape}"
+            f"A file of features must contain one label per example. "
+            f"Received: {path} with {features.shape}, {labels.shape}"
         )
     return features, labels
 
@@ -94,7 +96,18 @@ def _features_in(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def feature_dataset(
     features: np.ndarray, labels: np.ndarray, *, batch_size: int = 32, shuffle_seed: int | None = None
 ) -> Any:
-    """A `tf.data.Dataset` of batches of features, shuffled anew each epoch where a seed is given."""
+    """A `tf.data.Dataset` of batches of features.
+
+    Args:
+        features: float array `[examples, ...]`.
+        labels: Integer array `[examples]`.
+        batch_size: Integer. Defaults to 32.
+        shuffle_seed: Integer, the seed of the order, which changes with each epoch; or `None` for a fixed order.
+            Defaults to `None`.
+
+    Returns:
+        `tf.data.Dataset` of `(features, labels)` batches.
+    """
     check_tensorflow("`feature_dataset`")
     import tensorflow as tf
 

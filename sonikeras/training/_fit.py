@@ -1,4 +1,4 @@
-"""Training that loses nothing: frozen features computed once, and epochs that a second start goes on from."""
+"""`fit`: training that resumes after an interruption as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -31,52 +31,51 @@ def fit(
     started: float | None = None,
     verbose: str | int = "auto",
 ) -> dict[str, list[float]]:
-    """`model.fit` that a second call with the same folder goes on from, at the last epoch that was finished.
+    """Trains a model like `model.fit`. Call it again with the same folder to resume after the last finished epoch.
 
-    The weights, the optimizer's state, the random generators of dropout and the order of the examples go on as if
-    nothing had happened: an interrupted training gives the same history as an undisturbed one. Where the optimizer
-    keeps an exponential moving average of the weights (`use_ema`), that average is what is validated and what the model
-    has in the end.
+    A resumed training restores the weights, the optimizer's state, the random generators of dropout and the order of
+    the examples. Its history equals that of an uninterrupted training. If the optimizer keeps an exponential moving
+    average of the weights (`use_ema`), the average is validated, and the model has it in the end.
 
     Args:
         model: Compiled and built Keras model.
-        train: `tf.data.Dataset` of batches of known cardinality, shuffled anew each epoch or not at all.
+        train: `tf.data.Dataset` of batches of known cardinality, reshuffled each epoch or not shuffled at all.
         validation: `tf.data.Dataset` of batches, or `None`. Defaults to `None`.
-        epochs: Integer, number of epochs altogether.
-        directory: Folder for `history.csv` (a row an epoch), the latest checkpoint and the best.
-        augment: Function of `(step, x, y)` to `(x, y)` for the batches of `train`, as
+        epochs: Integer, the total number of epochs.
+        directory: Folder for `history.csv` (one row per epoch), the latest checkpoint and the best one.
+        augment: Function from `(step, x, y)` to `(x, y)` for the batches of `train`, such as
             `sonikeras.datasets.augmentation.Augmentation`. Defaults to `None`.
-        monitor: String, a column of the history such as `"val_loss"`: the model has in the end the weights of the epoch
-            in which it was lowest. Defaults to `None`: those of the last epoch.
-        patience: Integer, with `monitor`: stop after so many epochs without a lower one. Defaults to `None`.
-        callbacks: Further Keras callbacks. They know nothing of interruptions.
-        class_weight: What the examples of each class count in the loss of training, by label, as of `model.fit`: those
-            that are left out count 1. Or `"balanced"`: so much that all classes count the same, and an example 1 in the
-            mean; then `train` is read once before, unless it is of `sonikeras.dataset`. Of labels that are vectors, as
-            mixed ones are, the mean counts. Defaults to `None`: all count 1.
-        started: Float, the time by `time.monotonic()` from which seconds are counted. Defaults to now.
-        verbose: As of `model.fit`. Defaults to `"auto"`.
+        monitor: String, a column of the history such as `"val_loss"`. In the end, the model has the weights of the
+            epoch with its lowest value. Defaults to `None`: the weights of the last epoch.
+        patience: Integer: training stops after this number of epochs without a lower value of `monitor`. Defaults to
+            `None`.
+        callbacks: Further Keras callbacks. Their state is not restored.
+        class_weight: Weights of the classes in the training loss, by label, as in `model.fit`. Classes without an entry
+            have weight 1. `"balanced"`: the total weight of each class is equal, and the mean weight of the examples is
+            1; `train` is then iterated once before the training, unless it is a data set of `sonikeras.dataset`. For
+            label vectors, such as those of mixup, the weights are averaged. Defaults to `None`: all weights are 1.
+        started: Float, the start of the history's seconds as a value of `time.monotonic()`. Defaults to now.
+        verbose: As in `model.fit`. Defaults to `"auto"`.
 
     Returns:
-        Dict of lists with a value an epoch: `loss` and the metrics, `val_...`, and `seconds`, the time needed so far.
+        Dict of lists with one value per epoch: `loss` and the metrics, `val_...`, and `seconds`, the time so far.
 
     Raises:
-        ValueError: The cardinality of `train` is unknown, `monitor` and `patience` do not go together, `class_weight`
-            breaks its rule, or a file cannot be read; the message names it.
-        RuntimeError: The loss or a weight is no longer finite; the message says when, and where the last good
-            checkpoint is.
+        ValueError: The cardinality of `train` is unknown, `patience` is given without `monitor`, `class_weight` breaks
+            its rule, or a file cannot be read. The message names the file.
+        RuntimeError: The loss or a weight is no longer finite. The message names the step and the last good checkpoint.
     """
     if patience is not None and (monitor is None or patience < 1):
         raise ValueError(
             f"`patience` must be at least 1 and needs `monitor`. Received: patience={patience}, monitor={monitor!r}"
         )
     if monitor is not None and monitor.startswith("val_") and validation is None:
-        raise ValueError(f"`monitor` needs `validation` for a column of it. Received: monitor={monitor!r}")
+        raise ValueError(f"`monitor` needs `validation` for a column 'val_...'. Received: monitor={monitor!r}")
     checkpoint = _Checkpoint(
         Path(directory), time.monotonic() if started is None else started, monitor=monitor, patience=patience
     )
-    # Every iterator draws an order of the examples, also those that Keras makes to build a model, and more. So all is
-    # built before, `fit` gets a single endless iterator, and epochs that are done draw their orders here.
+    # Each iterator over `train` draws an order of the examples, also those that Keras creates to build a model. So
+    # everything is built beforehand, `fit` gets a single infinite data set, and finished epochs draw their orders here.
     steps = _known_cardinality(train)
     model.optimizer.build(model.trainable_variables)
     with errors.plain():
@@ -97,20 +96,20 @@ def fit(
                 epochs=epochs,
                 callbacks=[*averages, *callbacks, checkpoint],
                 verbose=verbose,
-                shuffle=False,  # the data set's own affair
+                shuffle=False,  # the data set shuffles itself
             )
     best = checkpoint.best_epoch()
-    if best not in (None, len(checkpoint.history["loss"])):  # else the model has these weights already
+    if best not in (None, len(checkpoint.history["loss"])):  # otherwise the model has these weights already
         checkpoint.restore(model, best)
     _inner(model.optimizer).finalize_variable_values(model.trainable_variables)
     return checkpoint.history
 
 
 def _endless(train: Any, augment: Callable[..., Any] | None, weights: np.ndarray | None, *, first_step: int) -> Any:
-    """The batches of `train` over and over, changed and weighed."""
+    """The batches of `train`, repeated, augmented and weighted."""
     import tensorflow as tf
 
-    def weigh(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    def weight(x: Any, y: Any) -> tuple[Any, Any, Any]:
         if y.dtype.is_integer:
             return x, y, tf.gather(weights, tf.reshape(y, (-1,)))
         return x, y, tf.linalg.matvec(tf.cast(y, tf.float32), weights)
@@ -120,12 +119,12 @@ def _endless(train: Any, augment: Callable[..., Any] | None, weights: np.ndarray
         numbered = tf.data.Dataset.zip(tf.data.Dataset.counter(first_step), batches)
         batches = numbered.map(lambda step, batch: augment(step, *batch))
     if weights is not None:
-        batches = batches.map(weigh)
+        batches = batches.map(weight)
     return batches if augment is None and weights is None else batches.prefetch(tf.data.AUTOTUNE)
 
 
 def check_class_weight(class_weight: Any) -> None:
-    """Checks what `class_weight` may be, whatever its keys.
+    """Checks the type and the values of `class_weight`, but not its keys.
 
     Raises:
         ValueError: It is not `"balanced"`, `None`, or a dict to finite numbers of at least 0, not all of them 0.
@@ -140,13 +139,13 @@ def check_class_weight(class_weight: Any) -> None:
 
 
 def _class_weights(class_weight: Mapping[int, float] | str, train: Any, classes: int) -> np.ndarray:
-    """What each class counts: float32 `[classes]`."""
+    """The weight of each class: float32 `[classes]`."""
     check_class_weight(class_weight)
     weights = np.ones(classes, np.float32)
     if isinstance(class_weight, str):
         counts = np.bincount(_labels(train), minlength=classes)
-        there = counts > 0
-        weights[there] = counts.sum() / (there.sum() * counts[there])
+        present = counts > 0
+        weights[present] = counts.sum() / (present.sum() * counts[present])
         return weights
     for label, weight in class_weight.items():
         if not isinstance(label, int | np.integer) or not 0 <= label < classes:
@@ -159,7 +158,7 @@ def _class_weights(class_weight: Mapping[int, float] | str, train: Any, classes:
 
 
 def _labels(train: Any) -> np.ndarray:
-    """The labels of a data set's examples, in any order: int array `[examples]`."""
+    """The labels of a data set, in any order: int array `[examples]`."""
     if (examples := getattr(train, "examples", None)) is not None:
         return examples.labels
     labels = [np.asarray(batch[1]) for batch in train]

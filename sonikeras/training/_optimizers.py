@@ -1,4 +1,4 @@
-"""PyTorch's optimizer and the study's accuracy."""
+"""The optimizer of fine-tuning, and the accuracy that the study's notebooks print."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import keras
 
 @keras.saving.register_keras_serializable("sonikeras")
 class BatchMeanAccuracy(keras.metrics.Mean):
-    """Mean of the batches' accuracies, where a partial last batch weighs as much as a whole one.
+    """Mean of the batches' accuracies. A partial last batch counts as much as a whole one.
 
-    It is what the study's PyTorch notebooks print as the accuracy of an epoch. `"accuracy"` is the true one.
+    The study's PyTorch notebooks print it as the accuracy of an epoch. Keras' `"accuracy"` is that of the examples.
 
     Args:
         name: String. Defaults to `"batch_mean_accuracy"`.
@@ -37,12 +37,12 @@ class BatchMeanAccuracy(keras.metrics.Mean):
 
 
 class DiscriminativeAdamW(keras.optimizers.AdamW):
-    """AdamW that trains some weights at a fraction of its learning rate. Their decay is at the whole of it.
+    """AdamW with a lower learning rate for some weights. Their weight decay uses the full learning rate.
 
     Args:
         learning_rate: Float or schedule.
-        slow: Variables of the lower rate.
-        factor: Float, their share of the learning rate.
+        slow: Variables with the lower learning rate.
+        factor: Float, the lower learning rate as a fraction of `learning_rate`.
         **kwargs: Arguments of `keras.optimizers.AdamW`.
 
     Reference:

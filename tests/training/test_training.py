@@ -113,7 +113,7 @@ def test_damaged_state_is_trained_again(tmp_path, name, damage):
         train(tmp_path / "b", [StopAt(3)])
     path = tmp_path / "b" / name
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.warns(UserWarning, match=f"epochs after the last whole checkpoint are trained again.*Received: {path}"):
+    with pytest.warns(UserWarning, match=f"last intact checkpoint are trained again.*Received: {path}"):
         assert train(tmp_path / "b", epochs=4)[1] == history
 
 
