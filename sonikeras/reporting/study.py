@@ -1,153 +1,147 @@
-"""What a study of networks, data sets and signal chains found: its runs by factor, and what follows from several."""
+"""The results of a study: finished runs by factor, and what several runs show together."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sonikeras.config import as_config
 from sonikeras.config._files import read_json, safe_names
-from sonikeras.datasets._loading import sound_loader
-from sonikeras.datasets.cache import resolve_cache
-from sonikeras.evaluation import Report, sweep as studies
+from sonikeras.evaluation import Report, samples, sweep
 from sonikeras.evaluation.report import wilson_interval
-from sonikeras.evaluation.retention import Retention, permutation_test, recognition_retention, signal_retention
-from sonikeras.signal.engines import resolve_engine
-from sonikeras.sources import Examples
-from sonikeras.sources.audio import from_pcm16
-from sonikeras.training import Recipe
+from sonikeras.evaluation.retention import Retention, permutation_test, recognition_retention
 
-IMAGE = "image"  # the signal chain that is none
+IMAGE = "image"  # in the place of a signal chain: the images themselves
 
 
-SIGNAL_IMAGES = 50  # test images of each data set, over which signal retention is taken
+class Finished(NamedTuple):
+    """A run with its report."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A finished cell."""
-
-    cell: studies.Cell
+    run: sweep.Run
     report: Report
 
 
-class Findings:
-    """The outcomes of a sweep over the factors `data`, `network`, `config` and `seed`, finished or not.
+class StudyResults:
+    """The results of a sweep over the factors `data`, `network`, `config` and `seed`, finished or not.
+
+    Only run folders are read: nothing is trained, sonified or predicted.
 
     Args:
-        outcomes: `sonikeras.evaluation.sweep.Outcome`s; one or more.
-        directory: The sweep's folder.
+        results: `sonikeras.evaluation.sweep.Result`s, one or more.
+        directory: Folder of the sweep.
 
     Attributes:
-        data, networks, configs: The levels of the factors, in order.
-        heard: The configs but for `"image"`.
-        main: The data set with the most classes, of which is shown what is shown of one alone.
-        network: The first network, likewise.
-        gaps: Dict, what was asked for in vain, with the reason: a test set that is another one in a part of the cells,
-            or images that are gone.
+        data, networks, configs: The values of the factors, in order.
+        chains: The configs that are signal chains: all but `"image"`.
+        main: The data set with the most classes. Figures of a single data set are of this one.
+        network: The first network. Figures of a single network are of this one.
+        gaps: Dict from what cannot be reported to the reason, such as runs with different test sets.
     """
 
-    def __init__(self, outcomes: Sequence[studies.Outcome], directory: Path) -> None:
-        self.outcomes = outcomes
+    def __init__(self, results: Sequence[sweep.Result], directory: Path) -> None:
+        self.results = results
         self.directory = directory
-        self.data, self.networks, self.configs = (self.levels(name) for name in ("data", "network", "config"))
-        self.heard = [config for config in self.configs if config != IMAGE]
+        self.data, self.networks, self.configs = (self.values(name) for name in ("data", "network", "config"))
+        self.chains = [config for config in self.configs if config != IMAGE]
         self.main = max(reversed(self.data), key=self.classes)
         self.network = self.networks[0]
         self.gaps: dict[str, str] = {}
         self._retentions: dict[tuple[str, str, str], tuple[Retention, float] | None] = {}
-        self._signals: dict[tuple[str, str], dict[str, float] | None] = {}
+        self._samples: dict[str, samples.Samples | None] = {}
 
-    def levels(self, factor: str) -> list[str]:
-        """The levels of a factor, as text."""
-        return list(dict.fromkeys(str(each.cell.factors[factor]) for each in self.outcomes))
+    def values(self, factor: str) -> list[str]:
+        """The values of a factor, as strings."""
+        return list(dict.fromkeys(str(each.run.factors[factor]) for each in self.results))
 
-    def runs(self, **factors: str) -> list[Run]:
-        """The finished cells with these levels."""
+    def finished(self, **factors: str) -> list[Finished]:
+        """The finished runs with these values of the factors."""
         return [
-            Run(each.cell, each.report)
-            for each in self.outcomes
-            if each.report and all(each.cell.factors[name] == level for name, level in factors.items())
+            Finished(each.run, each.report)
+            for each in self.results
+            if each.report and all(each.run.factors[name] == value for name, value in factors.items())
         ]
 
     def reports(self, **factors: str) -> list[Report]:
-        """Their reports."""
-        return [run.report for run in self.runs(**factors)]
+        """The reports of the finished runs."""
+        return [report for _, report in self.finished(**factors)]
 
     def pairs(self, first: dict[str, str], second: dict[str, str]) -> tuple[list[Report], list[Report]]:
-        """The reports of two groups of cells, of the seeds that both have."""
-        one, other = ({run.cell.factors["seed"]: run.report for run in self.runs(**group)} for group in (first, second))
+        """The reports of two groups of runs, for the seeds that both have."""
+        one, other = ({run.factors["seed"]: report for run, report in self.finished(**each)} for each in (first, second))
         seeds = [seed for seed in one if seed in other]
         return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
 
-    def heard_and_seen(self, data: str, network: str, config: str) -> tuple[list[Report], list[Report]]:
-        """The reports of a signal chain, and those on the images themselves, of the seeds that both have."""
+    def sonified_and_images(self, data: str, network: str, config: str) -> tuple[list[Report], list[Report]]:
+        """The reports on a signal chain and on the images themselves, for the seeds that both have."""
         group = {"data": data, "network": network}
         return self.pairs(group | {"config": config}, group | {"config": IMAGE})
 
     def classes(self, data: str) -> int:
-        """How many classes a data set has, or 0 where no cell of it is finished."""
+        """The number of classes of a data set, or 0 without a finished run."""
         return max((len(report.class_names) for report in self.reports(data=data)), default=0)
 
     def retention(self, data: str, network: str, config: str) -> tuple[Retention, float] | None:
-        """Recognition retention, and the p-value of no difference; or `None` where cells are missing, or do not fit."""
+        """Recognition retention and its p-value, or `None` if runs are missing or have different test sets."""
         key = data, network, config
         if key not in self._retentions:
-            heard, seen = self.heard_and_seen(*key)
+            sonified, images = self.sonified_and_images(*key)
             found = None
             try:
-                found = (recognition_retention(heard, seen), permutation_test(heard, seen)) if heard else None
-            except ValueError as error:  # other test sets
+                if sonified:
+                    found = recognition_retention(sonified, images), permutation_test(sonified, images)
+            except ValueError as error:  # different test sets
                 self.gaps[f"recognition retention: {', '.join(key)}"] = str(error)
             self._retentions[key] = found
         return self._retentions[key]
 
     def compared(self, first: dict[str, str], second: dict[str, str]) -> tuple[int, float, float] | None:
-        """Of the seeds that two groups of cells both have: how many, the first's mean accuracy less the second's, and
-        the p-value of no difference; or `None` where there is none, or cells do not fit."""
+        """Compares two groups of runs, on the seeds that both have.
+
+        Returns:
+            The number of seeds, the first group's mean accuracy minus the second's, and the p-value of no difference;
+            or `None` if there is no such seed, or the test sets differ.
+        """
         one, other = self.pairs(first, second)
         if not one:
             return None
         try:
             p_value = permutation_test(one, other)
-        except ValueError as error:  # other test sets
+        except ValueError as error:  # different test sets
             self.gaps[f"comparison: {', '.join(first.values())} and {', '.join(second.values())}"] = str(error)
             return None
         difference = float(np.mean([a.accuracy - b.accuracy for a, b in zip(one, other, strict=True)]))
         return len(one), difference, p_value
 
-    def signal(self, data: str, config: str) -> dict[str, float] | None:
-        """Medians of signal retention over some test images; or `None` where cells or images are missing."""
-        if (data, config) not in self._signals:
+    def samples(self, run: sweep.Run) -> samples.Samples | None:
+        """The samples that a run wrote, or `None` if there are none."""
+        if run.name not in self._samples:
             found = None
             try:
-                if runs := self.runs(data=data, config=config):
-                    found = _signal(runs[0])
+                found = samples.load(self.directory / run.name)
+            except FileNotFoundError:
+                self.gaps[f"samples: {run.name}"] = (
+                    "The run folder has no samples, as those of version 0.1.0. Repeat the run in a new folder."
+                )
             except (ValueError, OSError) as error:
-                self.gaps[f"signal retention: {data}, {config}"] = str(error)
-            self._signals[data, config] = found
-        return self._signals[data, config]
+                self.gaps[f"samples: {run.name}"] = str(error)
+            self._samples[run.name] = found
+        return self._samples[run.name]
 
-    def noted(self, run: Run) -> dict[str, Any]:
-        """What `run.json` of a run folder notes."""
-        return read_json(self.directory / run.cell.name / "run.json", "Delete it, and run the cell again")
+    def signal(self, data: str, config: str) -> samples.Samples | None:
+        """The samples of the first finished run of a signal chain, whose medians are its signal retention."""
+        runs = self.finished(data=data, config=config)
+        return self.samples(runs[0].run) if runs else None
 
-    def training_images(self, run: Run) -> int | None:
-        """How many images a run was trained on; or `None` where they are not there as they were."""
-        try:
-            examples = run.cell.recipe.dataset("train", shuffle=False).examples
-            same = examples.fingerprint() == self.noted(run).get("data", {}).get("train")
-        except (ValueError, OSError):
-            return None
-        return len(examples) if same else None
+    def noted(self, run: sweep.Run) -> dict[str, Any]:
+        """The content of `run.json` in a run folder."""
+        return read_json(self.directory / run.name / "run.json", "Delete it and repeat the run")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of `sonikeras.evaluation.sweep.table`, and what the runs with all seeds of a row's cell retain."""
-        rows = studies.table(self.outcomes)
+        """The rows of `sonikeras.evaluation.sweep.table` with the retention of each run's factors, over all seeds."""
+        rows = sweep.table(self.results)
         for row in rows:
             data, network, config = row["data"], row["network"], row["config"]
             if row["accuracy"] is None or config == IMAGE:
@@ -157,66 +151,34 @@ class Findings:
                 row |= {"retention": retention.value, "retention_low": retention.low}
                 row |= {"retention_high": retention.high, "retention_p_value_uncorrected": p_value}
                 row |= {"retention_seeds": retention.seeds, "chance": retention.chance}
-            row |= self.signal(data, config) or {}
+            if signal := self.signal(data, config):
+                row |= dataclasses.asdict(signal.retention)
         return rows
 
     def figure(self, name: str, draw: Callable[[Path], None]) -> bytes:
-        """Draws a PNG file `figures/<name>.png`, or of a name that is safe, and reads it."""
-        path = self.directory / studies.FIGURES / f"{safe_names([name])[0]}.png"
+        """Draws the PNG file `figures/<name>.png`, with a safe name, and returns its content."""
+        path = self.directory / sweep.FIGURES / f"{safe_names([name])[0]}.png"
         draw(path)
         return path.read_bytes()
 
-    def figure_of(self, run: Run, name: str, draw: Callable[[Path], None]) -> bytes:
-        """Reads a figure of a run folder, drawn anew where it is gone."""
-        path = self.directory / run.cell.name / name
+    def figure_of(self, run: sweep.Run, name: str, draw: Callable[[Path], None]) -> bytes:
+        """Returns a figure of a run folder. It is drawn again if it is missing."""
+        path = self.directory / run.name / name
         if not path.exists():
             draw(path)
         return path.read_bytes()
 
 
-def _signal(run: Run) -> dict[str, float]:
-    recipe, examples = run.cell.recipe, examples_of(run)
-    sound = sounds(recipe, examples)
-    indices = evenly(len(examples), SIGNAL_IMAGES)
-    kept = [signal_retention(examples.image(i), from_pcm16(sound(i)), recipe.config) for i in indices]
-    names = [field.name for field in dataclasses.fields(kept[0])]
-    return {name: float(np.median([getattr(each, name) for each in kept])) for name in names}
-
-
-def examples_of(run: Run) -> Examples:
-    """The test images of a run, in the order of its report.
-
-    Raises:
-        ValueError: They are gone, or are others now.
-    """
-    examples = run.cell.recipe.dataset("test", shuffle=False).examples
-    there, then = tuple(examples.full_names), run.report.names
-    if there != then if then is not None else not np.array_equal(examples.labels, run.report.labels):
-        raise ValueError(
-            "The test images must be those of the report, with the same names in the same order. "
-            f"Received: {len(there)} images, and a report on {len(run.report.labels)}, of {run.cell.name}"
-        )
-    return examples
-
-
 def evenly(total: int, count: int) -> np.ndarray:
-    """At most `count` indices below `total`, evenly spaced, so that examples in the order of classes are of all."""
+    """At most `count` indices below `total`, evenly spaced. If examples are in the order of classes, all are covered."""
     return np.unique(np.linspace(0, total - 1, count).round().astype(int))
 
 
-def sounds(recipe: Recipe, examples: Examples) -> Callable[[int], np.ndarray]:
-    """The function from an example's index to its sound, int16 `[samples]`, as the recipe has it."""
-    config = as_config(recipe.config)
-    engine = resolve_engine(recipe.engine, config)
-    return sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
-
-
 def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
-    """The mean accuracy over the seeds, and the ends of Wilson's 95 % interval at that mean.
+    """The mean accuracy over the seeds, and Wilson's 95 % interval at that mean.
 
-    The interval is that of as many test examples as one report has: the seeds share them, so they do not count as
-    further ones, and the mean over them need not be a whole number of examples. Where the numbers differ, the smallest
-    counts. So it tells how these seeds might do on other test examples, and not how other seeds might do.
+    All seeds share the test examples. So the interval is for the number of examples of one report; if the numbers
+    differ, the smallest counts. It speaks of these seeds on other test examples, not of other seeds.
 
     Example:
         >>> import numpy as np

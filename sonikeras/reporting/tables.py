@@ -1,192 +1,238 @@
-"""The tables and figures of a study, as blocks of a page. What is missing is said to be so."""
+"""The tables and figures of a study, as blocks of a document. They say what is missing."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from sonikeras.evaluation import Report, plots, sweep as studies
+from sonikeras.evaluation import Report, plots
 from sonikeras.evaluation.retention import interval_text
-from sonikeras.reporting.findings import SIGNAL_IMAGES, Findings, mean_accuracy
-from sonikeras.reporting.pages import Block, Code, Heading, Picture, Table, Text
+from sonikeras.evaluation.sweep import holm
+from sonikeras.reporting.documents import Block, Code, Details, Heading, Note, Picture, Table, Text
+from sonikeras.reporting.study import Finished, StudyResults, mean_accuracy
 
 _MISSING = "–"
 
+_SMOKE = (
+    "This is a smoke run: it tests every step on a few small images. Its numbers say nothing about networks, data sets "
+    "or signal chains."
+)
 
-_BARS = "error bars: 95 % intervals"
-
-
-_CURVES = {
-    "loss": "training loss",
-    "val_loss": "test loss",
-    "accuracy": "training accuracy",
-    "val_accuracy": "test accuracy",
-}
+_Points = Mapping[str, Sequence[tuple[float, float, float, float]]]
 
 
-def tables(findings: Findings, command: str) -> list[Block]:
-    """What a study found, in tables with figures beside them.
+def study_tables(results: StudyResults, command: str, *, smoke: bool = False) -> list[Block]:
+    """The results of a study in tables, with figures.
 
     Args:
-        findings: `Findings`.
-        command: The command that makes the page again.
+        results: `StudyResults`.
+        command: The command that recreates the page.
+        smoke: Boolean, whether the runs are smoke runs. The page then says so first, and states no conclusion. Defaults
+            to `False`.
 
     Returns:
-        List of blocks for `sonikeras.reporting.pages`.
+        List of blocks of a document.
     """
-    parts = (_accuracies, _by_classes, _recognition, _signals, _ranking, _learning, _state)
-    return [*_summary(findings, command), *(block for part in parts for block in part(findings))]
+    parts = (_accuracies, _by_classes, _recognition, _signals, _ranking, _learning)
+    tables = [block for part in parts for block in part(results)]
+    return [*_summary(results, command, smoke), *tables, *_missing(results), *_setting(results)]
 
 
-def _summary(findings: Findings, command: str) -> list[Block]:
+def confusion_matrices(results: StudyResults) -> list[Block]:
+    """The confusion matrices of the first seed, as figures and tables.
+
+    Args:
+        results: `StudyResults`.
+
+    Returns:
+        List of blocks of a document.
+    """
     blocks: list[Block] = [
-        Text(
-            "An image is made into a sound, the sound into a picture of its spectrogram, and a network that knows "
-            "photographs learns to tell classes apart by these pictures. The same network on the images themselves "
-            '("image") says what could be reached. Recognition retention is the accuracy above chance of the former '
-            "over that of the latter."
-        )
+        Heading("Confusion matrices"),
+        Text("Of the first seed. Rows are the true classes, columns the predicted classes."),
     ]
-    found = {config: findings.retention(findings.main, findings.network, config) for config in findings.heard}
-    said = [f"{config} {_interval(kept[0].value, kept[0].low, kept[0].high)}" for config, kept in found.items() if kept]
-    if said:
+    for data, network, config in itertools.product(results.data, results.networks, results.configs):
+        if runs := results.finished(data=data, network=network, config=config):
+            name = f"{data}, {network}, {config}"
+            title = f"{name}: accuracy {runs[0].report.accuracy:.3f}"
+            blocks.append(Details(title, _confusion(results, runs[0], name)))
+    return blocks
+
+
+def _confusion(results: StudyResults, finished: Finished, title: str) -> list[Block]:
+    run, report = finished
+    matrix, names = report.confusion_matrix, report.class_names
+    right = ", ".join(f"{name} {matrix[i, i]} of {matrix[i].sum()}" for i, name in enumerate(names))
+    wrong = sorted(((matrix[i, j], i, j) for i, j in np.ndindex(matrix.shape) if i != j), reverse=True)
+    confused = ", ".join(f"{names[i]} as {names[j]} {count} times" for count, i, j in wrong[:3] if count)
+    alt = f"Confusion matrix of {title}. Correct: {right}. Most often confused: {confused or 'none'}."
+    data = results.figure_of(run, "confusion.png", functools.partial(plots.confusion, matrix, names))
+    rates = [
+        [name, *(f"{fraction:.2f}" for fraction in row)]
+        for name, row in zip(names, report.confusion_rates, strict=True)
+    ]
+    caption = f"Fraction of each true class that is predicted as each class: {title}"
+    return [Picture("", data, alt), Table(caption, ["true class", *names], rates)]
+
+
+def _summary(results: StudyResults, command: str, smoke: bool) -> list[Block]:
+    blocks: list[Block] = [Note(_SMOKE)] if smoke else []
+    blocks.append(
+        Text(
+            "Images are converted to audio, and the audio to spectrogram pictures. A network that was trained on "
+            "photos learns to classify these pictures. The same network on the images themselves is the baseline, "
+            '"image". Recognition retention is the accuracy above chance on the pictures, divided by that on the images.'
+        )
+    )
+    found = {config: results.retention(results.main, results.network, config) for config in results.chains}
+    values = [f"{config} {_interval(kept[0].value, kept[0].low, kept[0].high)}" for config, kept in found.items() if kept]
+    if values and not smoke:
         blocks.append(
             Text(
-                f"Of what {findings.network} recognizes in the images of {findings.main}, this share survives in the "
-                f"sound (95 % interval): {'; '.join(said)}."
+                f"Recognition retention of {results.network} on {results.main} (95 % interval): {'; '.join(values)}."
             )
         )
-    done = sum(each.report is not None for each in findings.outcomes)
-    blocks.append(Text(f"{done} of {len(findings.outcomes)} cells are finished. This page is made by"))
+    done = sum(each.report is not None for each in results.results)
+    blocks.append(Text(f"{done} of {len(results.results)} runs are finished. Command:"))
     return [*blocks, Code(command)]
 
 
-def _accuracies(findings: Findings) -> list[Block]:
+def _accuracies(results: StudyResults) -> list[Block]:
     rows = []
-    for data, network, config in itertools.product(findings.data, findings.networks, findings.configs):
-        reports = findings.reports(data=data, network=network, config=config)
-        name = _name(findings, data, network, config)
+    for data, network, config in itertools.product(results.data, results.networks, results.configs):
+        reports = results.reports(data=data, network=network, config=config)
+        name = _name(results, data, network, config)
         if not reports:
             rows.append([name, "0", *[_MISSING] * 7])
             continue
         many = all(len(each.class_names) > 3 for each in reports)
-        top = _mean(reports, lambda each: each.top_k_accuracy(3)) if many else _MISSING
-        several = len(reports) > 1
         rows.append(
             [
                 name,
                 str(len(reports)),
                 _sizes(reports),
                 _interval(*mean_accuracy(reports)),
-                f"{np.std([each.accuracy for each in reports], ddof=1):.3f}" if several else _MISSING,
+                f"{np.std([each.accuracy for each in reports], ddof=1):.3f}" if len(reports) > 1 else _MISSING,
                 _mean(reports, lambda each: each.f1_weighted),
                 _mean(reports, lambda each: each.f1_macro),
-                top,
+                _mean(reports, lambda each: each.top_k_accuracy(3)) if many else _MISSING,
                 _mean(reports, lambda each: each.expected_calibration_error),
             ]
         )
-    columns = [_columns(findings), "seeds", "test images", "accuracy (95 % interval)"]
-    columns += ["deviation over seeds", "weighted F1", "macro F1", "top-3 accuracy", "calibration error"]
+    columns = [_columns(results), "seeds", "test images", "accuracy (95 % interval)", "standard deviation over seeds"]
+    columns += ["weighted F1", "macro F1", "top-3 accuracy", "calibration error"]
     return [
-        Heading("The table of the study"),
+        Heading("Accuracy"),
         Text(
-            "Means over the seeds. The interval is Wilson's at the mean accuracy, for the number of test images: the "
-            f"seeds share them. {_MISSING}: not finished, or not defined."
+            "Means over the seeds. The interval is Wilson's at the mean accuracy. It is for the number of test images, "
+            f"as all seeds share them. {_MISSING}: not finished, or not defined."
         ),
         Table("Accuracy and F1 of each network on each data set", columns, rows),
     ]
 
 
-def _by_classes(findings: Findings) -> list[Block]:
+def _by_classes(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [Heading("Accuracy against the number of classes")]
-    columns = ["signal chain", *(f"{data} ({findings.classes(data) or 'unknown'} classes)" for data in findings.data)]
-    for network in findings.networks:
-        series, rows = {}, []
-        for config in findings.configs:
-            groups = [(data, findings.reports(data=data, network=network, config=config)) for data in findings.data]
-            series[config] = [(findings.classes(data), *mean_accuracy(group)) for data, group in groups if group]
+    columns = ["signal chain", *(f"{data} ({results.classes(data) or 'unknown'} classes)" for data in results.data)]
+    plotted: dict[str, _Points] = {}
+    tables = {}
+    for network in results.networks:
+        points, rows = {}, []
+        for config in results.configs:
+            groups = [(data, results.reports(data=data, network=network, config=config)) for data in results.data]
+            points[config] = [(results.classes(data), *mean_accuracy(group)) for data, group in groups if group]
             rows.append([config, *(_interval(*mean_accuracy(group)) if group else _MISSING for _, group in groups)])
-        blocks += _lines(findings, f"accuracy-{network}", series, f"Accuracy of {network}", "accuracy")
-        blocks.append(Table(f"Accuracy of {network} (95 % interval)", columns, rows))
+        plotted[network] = points
+        tables[network] = Table(f"Accuracy of {network} (95 % interval)", columns, rows)
+    limits = _limits(plotted.values())
+    for network, points in plotted.items():
+        blocks += _lines(results, f"accuracy-{network}", points, f"Accuracy of {network}", "accuracy", limits)
+        blocks.append(tables[network])
     return blocks
 
 
-def _recognition(findings: Findings) -> list[Block]:
-    keys = list(itertools.product(findings.data, findings.networks, findings.heard))
-    found = {key: known for key in keys if (known := findings.retention(*key))}
-    adjusted = dict(zip(found, studies.holm([p_value for _, p_value in found.values()]), strict=True))
+def _recognition(results: StudyResults) -> list[Block]:
+    keys = list(itertools.product(results.data, results.networks, results.chains))
+    found = {key: known for key in keys if (known := results.retention(*key))}
+    adjusted = dict(zip(found, holm([p_value for _, p_value in found.values()]), strict=True))
     rows = []
     for key in keys:
         cells = [_MISSING] * 5
         if key in found:
             kept, _ = found[key]
-            figures = (kept.heard_accuracy, kept.seen_accuracy, kept.chance)
+            figures = (kept.sonified_accuracy, kept.image_accuracy, kept.chance)
             cells = [_interval(kept.value, kept.low, kept.high), *map(_number, figures), _p(adjusted[key])]
-        rows.append([_name(findings, *key), *cells])
+        rows.append([_name(results, *key), *cells])
     blocks: list[Block] = [
         Heading("Recognition retention"),
         Text(
-            "(Accuracy heard - chance) / (accuracy seen - chance), with a bootstrap over test images and seeds. It is "
-            "1 where all that is recognized in the images is recognized in their sounds too, and 0 where no more is "
-            "than by chance. p is the probability of such a difference between heard and seen by chance: a permutation "
-            f"test over the test images, corrected for all rows by Holm's method. "
-            f"{_MISSING}: not finished, not defined, or not to be compared."
+            "(accuracy on sonified images - chance) / (accuracy on images - chance). It is 1 if the sonified images "
+            "are classified as well as the images, and 0 if they are classified by chance. The interval is a bootstrap "
+            "over test images and seeds. p is the probability of such a difference between the two accuracies by "
+            "chance, from a permutation test over the test images, with Holm's correction for all rows. "
+            f"{_MISSING}: not finished, not defined, or not comparable."
         ),
     ]
-    for network in findings.networks:
-        series = {
+    plotted: dict[str, _Points] = {
+        network: {
             config: [
-                (findings.classes(data), kept.value, kept.low, kept.high)
-                for data in findings.data
+                (results.classes(data), kept.value, kept.low, kept.high)
+                for data in results.data
                 if (data, network, config) in found
                 for kept, _ in [found[data, network, config]]
             ]
-            for config in findings.heard
+            for config in results.chains
         }
-        blocks += _lines(findings, f"retention-{network}", series, f"Recognition retention of {network}", "retention")
-    columns = [_columns(findings), "retention (95 % interval)", "accuracy heard", "accuracy seen", "chance"]
-    return [*blocks, Table("Recognition retention", [*columns, "p (Holm)"], rows)]
+        for network in results.networks
+    }
+    limits = _limits(plotted.values())
+    for network, points in plotted.items():
+        title = f"Recognition retention of {network}"
+        blocks += _lines(results, f"retention-{network}", points, title, "retention", limits)
+    columns = [_columns(results), "retention (95 % interval)", "accuracy on sonified images", "accuracy on images"]
+    return [*blocks, Table("Recognition retention", [*columns, "chance", "p (Holm)"], rows)]
 
 
-def _signals(findings: Findings) -> list[Block]:
+def _signals(results: StudyResults) -> list[Block]:
     rows = []
-    for data, config in itertools.product(findings.data, findings.heard):
-        kept = findings.signal(data, config)
-        digits = {"psnr": 1, "ssim": 3, "spectral_convergence": 1}
-        cells = [_number(kept[name], places) if kept else _MISSING for name, places in digits.items()]
+    for data, config in itertools.product(results.data, results.chains):
+        cells = [_MISSING] * 4
+        if signal := results.signal(data, config):
+            kept = signal.retention
+            cells = [str(signal.images), _number(kept.psnr, 1), _number(kept.ssim), _number(kept.spectral_convergence, 1)]
         rows.append([f"{data}, {config}", *cells])
-    columns = ["data, signal chain", "PSNR in dB", "SSIM", "spectral convergence in dB"]
+    columns = ["data, signal chain", "images", "PSNR (dB)", "SSIM", "spectral convergence (dB)"]
     return [
         Heading("Signal retention"),
         Text(
-            "The image heard back against the image itself, without any classifier: medians over at most "
-            f"{SIGNAL_IMAGES} test images. PSNR is infinite where they are equal. Spectral convergence is how far the "
-            "sound's magnitudes are from those that the image asks for: the lower, the nearer."
+            "The reconstructed image against the original, without a classifier: medians over test images. PSNR is "
+            "infinite for equal images. Spectral convergence is the distance between the magnitudes of the audio and "
+            "those of the image; lower is better."
         ),
         Table("Signal retention", columns, rows),
     ]
 
 
-def _ranking(findings: Findings) -> list[Block]:
+def _ranking(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [Heading("Ranking of the networks")]
-    if len(findings.networks) < 2:
-        return [*blocks, Text(f"The study has one network, {findings.network}, so there is nothing to rank.")]
+    if len(results.networks) < 2:
+        return [*blocks, Text(f"The study has a single network, {results.network}.")]
     order, pairs = [], []
-    for data, config in itertools.product(findings.data, findings.configs):
-        groups = {name: {"data": data, "network": name, "config": config} for name in findings.networks}
+    for data, config in itertools.product(results.data, results.configs):
+        groups = {name: {"data": data, "network": name, "config": config} for name in results.networks}
         means = {
-            name: mean_accuracy(found)[0] for name, group in groups.items() if (found := findings.reports(**group))
+            name: mean_accuracy(found)[0] for name, group in groups.items() if (found := results.reports(**group))
         }
         ranked = sorted(means, key=lambda name: -means[name])
         order.append([f"{data}, {config}", ", ".join(f"{name} {means[name]:.3f}" for name in ranked) or _MISSING])
         couples = list(itertools.combinations(ranked, 2))
-        known = {each: told for each in couples if (told := findings.compared(*(groups[name] for name in each)))}
-        adjusted = dict(zip(known, studies.holm([p_value for *_, p_value in known.values()]), strict=True))
+        known = {pair: found for pair in couples if (found := results.compared(*(groups[name] for name in pair)))}
+        adjusted = dict(zip(known, holm([p_value for *_, p_value in known.values()]), strict=True))
         for first, second in couples:
             if (first, second) not in known:
                 pairs.append([f"{data}, {config}: {first} and {second}", *[_MISSING] * 4])
@@ -199,101 +245,155 @@ def _ranking(findings: Findings) -> list[Block]:
     return [
         *blocks,
         Text(
-            "By mean accuracy, over all seeds that a network has. Pairs are compared by the seeds that both have. Two "
-            "networks differ where p is below 0.05: a permutation test over the test images, corrected by Holm's "
-            f"method for the pairs of one data set and signal chain. {_MISSING}: no seed that both have, or other test "
-            "images."
+            "The ranking is by mean accuracy over all seeds of a network. Pairs are compared on the seeds that both "
+            "networks have. Two networks differ if p is below 0.05 in a permutation test over the test images, with "
+            f"Holm's correction for the pairs of one data set and signal chain. {_MISSING}: no common seed, or "
+            "different test images."
         ),
-        Table("Networks, the best first, with their mean accuracy", ["data, signal chain", "networks"], order),
-        Table("Pairs of networks", ["pair", "seeds", "difference of accuracy", "p (Holm)", "they differ"], pairs),
+        Table("Networks with their mean accuracy, best first", ["data, signal chain", "networks"], order),
+        Table("Pairs of networks", ["pair", "seeds", "difference in accuracy", "p (Holm)", "differ"], pairs),
     ]
 
 
-def _learning(findings: Findings) -> list[Block]:
+def _learning(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [
         Heading("Learning curves"),
-        Text(f"Of the first seed, on {findings.main}. Losses are cross-entropies in nats."),
+        Text(f"Of the first seed, on {results.main}. The loss is the cross-entropy in nats."),
     ]
+    firsts: dict[str, tuple[str, dict[str, list[float]]]] = {}
+    names = [f"{network}, {config}" for network, config in itertools.product(results.networks, results.configs)]
+    split = "test"
+    for (network, config), name in zip(itertools.product(results.networks, results.configs), names, strict=True):
+        runs = results.finished(data=results.main, network=network, config=config)
+        if runs and runs[0].report.history:
+            firsts[name] = f"curves-{network}-{config}", runs[0].report.history
+            split = "validation" if runs[0].run.recipe.validation_split else "test"
+    keys = {
+        "loss": "training loss",
+        "val_loss": f"{split} loss",
+        "accuracy": "training accuracy",
+        "val_accuracy": f"{split} accuracy",
+    }
+    histories = [history for _, history in firsts.values()]
+    limits = {
+        key: found
+        for key in ("loss", "accuracy")
+        if (found := _range(value for each in histories for name in (key, f"val_{key}") for value in each.get(name, ())))
+    }
     rows = []
-    for network, config in itertools.product(findings.networks, findings.configs):
-        name = f"{network}, {config}"
-        runs = findings.runs(data=findings.main, network=network, config=config)
-        history = runs[0].report.history if runs else None
-        if not history:
+    for name in names:
+        if name not in firsts:
             rows.append([name, *[_MISSING] * 5])
             continue
-        known = {title: history[key] for key, title in _CURVES.items() if history.get(key)}
-        epochs = max(map(len, known.values()))
-        last = [f"{known[title][-1]:.3f}" if title in known else _MISSING for title in _CURVES.values()]
+        file, history = firsts[name]
+        known = {title: history[key] for key, title in keys.items() if history.get(key)}
+        epochs = max(map(len, known.values()), default=0)
+        last = [f"{known[title][-1]:.3f}" if title in known else _MISSING for title in keys.values()]
         rows.append([name, str(epochs), *last])
-        said = "; ".join(f"{title} from {values[0]:.3f} to {values[-1]:.3f}" for title, values in known.items())
-        data = findings.figure_of(runs[0], "curves.png", functools.partial(plots.curves, history))
-        alt = f"{name}, on {findings.main}, over {epochs} epochs: {said}."
-        blocks.append(Picture(f"curves-{network}-{config}", data, alt, f"Loss and accuracy of {name}"))
-    columns = ["network, signal chain", "epochs", *_CURVES.values()]
-    return [*blocks, Table(f"After the last epoch, on {findings.main}", columns, rows)]
+        values = "; ".join(f"{title} from {each[0]:.3f} to {each[-1]:.3f}" for title, each in known.items())
+        data = results.figure(file, functools.partial(plots.curves, history, split=split, y_limits=limits))
+        alt = f"{name}, on {results.main}, over {epochs} epochs: {values}."
+        blocks.append(Picture(file, data, alt, f"Loss and accuracy of {name}"))
+    columns = ["network, signal chain", "epochs", *keys.values()]
+    return [*blocks, Table(f"After the last epoch, on {results.main}", columns, rows)]
 
 
-def _state(findings: Findings) -> list[Block]:
-    blocks: list[Block] = [Heading("What is missing, and how it was measured")]
-    missing = [each for each in findings.outcomes if each.report is None]
-    if missing:
-        rows = [[each.cell.name, "failed" if each.error else "not finished", each.error or ""] for each in missing]
-        blocks.append(Table("Cells without a result", ["cell", "state", "error"], rows))
+def _missing(results: StudyResults) -> list[Block]:
+    blocks: list[Block] = [Heading("Missing results")]
+    states: dict[str, list[str]] = {}
+    for each in results.results:
+        if each.report is None:
+            states.setdefault(f"failed: {each.error}" if each.error else "not finished", []).append(each.run.name)
+    if states:
+        rows = [[state, str(len(names)), ", ".join(names)] for state, names in states.items()]
+        blocks.append(Table("Runs without a result", ["state", "number", "runs"], rows))
     else:
-        blocks.append(Text("All cells are finished."))
-    if findings.gaps:
-        rows = [[name, reason] for name, reason in findings.gaps.items()]
-        blocks.append(Table("What cannot be said of finished cells", ["what", "why"], rows))
-    if runs := findings.runs():
-        recipe = runs[0].cell.recipe
-        noted = findings.noted(runs[0]).get("versions", {})
-        versions = ", ".join(f"{name} {version}" for name, version in noted.items()) or "not noted"
-        images = f"at most {recipe.images_per_class}" if recipe.images_per_class else "all"
-        counted = "; ".join(_images(findings, data) for data in findings.data if findings.reports(data=data))
-        blocks += [
-            Text(
-                f"Weights: {recipe.weights or 'none'}. Head: {recipe.head}. Batch normalization of the frozen network: "
-                f"in {recipe.batch_norm} mode. Adam at {recipe.learning_rate:g}, batches of {recipe.batch_size}, "
-                f"{recipe.epochs} epochs. Pictures of {recipe.image_size} x {recipe.image_size} pixels, {images} "
-                f"images a class. Seeds: {', '.join(findings.levels('seed'))}."
-            ),
-            Text(f"Images: {counted}."),
-            Text(f"Versions: {versions}."),
-        ]
+        blocks.append(Text("All runs are finished."))
+    reasons: dict[str, list[str]] = {}
+    for name, reason in results.gaps.items():
+        reasons.setdefault(reason, []).append(name)
+    if reasons:
+        rows = [[reason, "; ".join(names)] for reason, names in reasons.items()]
+        blocks.append(Table("Results that finished runs cannot give", ["reason", "results"], rows))
     return blocks
 
 
-def _images(findings: Findings, data: str) -> str:
-    training = findings.training_images(findings.runs(data=data)[0])
+def _setting(results: StudyResults) -> list[Block]:
+    runs = results.finished()
+    if not runs:
+        return []
+    recipe = runs[0].run.recipe
+    noted = results.noted(runs[0].run).get("versions", {})
+    versions = ", ".join(f"{name} {version}" for name, version in noted.items()) or "unknown"
+    images = f"at most {recipe.images_per_class}" if recipe.images_per_class else "all"
+    counts = "; ".join(_images(results, data) for data in results.data if results.reports(data=data))
+    return [
+        Heading("Setting"),
+        Text(
+            f"Weights: {recipe.weights or 'none'}. Head: {recipe.head}. Batch normalization of the frozen network: "
+            f"{recipe.batch_norm} mode. Optimizer: Adam with a learning rate of {recipe.learning_rate:g}, batches of "
+            f"{recipe.batch_size}, {recipe.epochs} epochs. Pictures: {recipe.image_size} x {recipe.image_size} pixels. "
+            f"Images per class: {images}. Seeds: {', '.join(results.values('seed'))}."
+        ),
+        Text(f"Images: {counts}."),
+        Text(f"Versions: {versions}."),
+    ]
+
+
+def _images(results: StudyResults, data: str) -> str:
+    run = results.finished(data=data)[0].run
+    examples = results.noted(run).get("examples")
+    training = examples.get("train") if isinstance(examples, dict) else None  # version 0.1.0 did not note it
     known = "" if training is None else f"{training} for training and "
-    return f"{data} {known}{_sizes(findings.reports(data=data))} for testing"
+    return f"{data} {known}{_sizes(results.reports(data=data))} for testing"
 
 
 def _sizes(reports: Sequence[Report]) -> str:
-    """How many test images reports are on."""
+    """The number of test images, or its range."""
     sizes = {len(report.labels) for report in reports}
     return f"{min(sizes)} to {max(sizes)}" if len(sizes) > 1 else str(*sizes)
 
 
-def _name(findings: Findings, data: str, network: str, config: str) -> str:
-    return ", ".join([data, *([network] if len(findings.networks) > 1 else []), config])
+def _name(results: StudyResults, data: str, network: str, config: str) -> str:
+    return ", ".join([data, *([network] if len(results.networks) > 1 else []), config])
 
 
-def _columns(findings: Findings) -> str:
-    return _name(findings, "data", "network", "signal chain")
+def _columns(results: StudyResults) -> str:
+    return _name(results, "data", "network", "signal chain")
 
 
-def _lines(findings: Findings, name: str, series: dict[str, list[Any]], title: str, y_label: str) -> list[Block]:
-    """A plot against the number of classes, and its figures as text."""
-    series = {key: points for key, points in series.items() if any(math.isfinite(point[1]) for point in points)}
-    if not series:
-        return [Text(f"{title}: nothing to draw yet.")]
-    data = findings.figure(
-        name, functools.partial(plots.lines, series, title=title, x_label="classes", y_label=y_label)
-    )
-    said = (f"{key}: {', '.join(f'{_number(y)} at {x}' for x, y, *_ in points)}." for key, points in series.items())
-    return [Picture(name, data, f"{title} against the number of classes. {' '.join(said)}", f"{title}; {_BARS}")]
+def _lines(
+    results: StudyResults,
+    name: str,
+    points: _Points,
+    title: str,
+    y_label: str,
+    y_limits: tuple[float, float] | None,
+) -> list[Block]:
+    """A plot against the number of classes, with its values as text."""
+    points = {key: values for key, values in points.items() if any(math.isfinite(value) for _, value, *_ in values)}
+    if not points:
+        return [Text(f"{title}: no results yet.")]
+    options: dict[str, Any] = {"title": title, "x_label": "classes", "y_label": y_label, "y_limits": y_limits}
+    data = results.figure(name, functools.partial(plots.lines, points, order=results.configs, **options))
+    values = (f"{key}: {', '.join(f'{_number(y)} at {x}' for x, y, *_ in each)}." for key, each in points.items())
+    bars = any(math.isfinite(low) and math.isfinite(high) for each in points.values() for *_, low, high in each)
+    caption = f"{title}; error bars: 95 % intervals" if bars else title
+    return [Picture(name, data, f"{title} against the number of classes. {' '.join(values)}", caption)]
+
+
+def _limits(plotted: Iterable[_Points]) -> tuple[float, float] | None:
+    """Limits of the y axis that hold all values and error bars."""
+    return _range(value for points in plotted for each in points.values() for _, *values in each for value in values)
+
+
+def _range(values: Iterable[float]) -> tuple[float, float] | None:
+    """The range of the finite values with a margin, or `None` if there are none, or all are equal."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or min(finite) == max(finite):
+        return None
+    margin = 0.04 * (max(finite) - min(finite))
+    return min(finite) - margin, max(finite) + margin
 
 
 def _mean(reports: Sequence[Report], figure: Callable[[Report], float]) -> str:
