@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     directory = Path(options.out)
     try:
         study = Study(options, directory, f"python recipes/channels.py {shlex.join(arguments)}".rstrip())
-        outcomes = study.run(only_load=options.only_page)
+        results = study.run(only_load=options.only_page)
         studies.write_csv(study.rows(), directory / "channels.csv")
         pages.write_markdown(options.page, TITLE, study.blocks())
     except KeyboardInterrupt:
@@ -82,9 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(f"error: {message}")
     print(f"The results are in {directory}/channels.csv and {options.page}")
-    failed = [outcome.cell.name for outcome in outcomes if outcome.error]
+    failed = [result.run.name for result in results if result.error]
     if failed:
-        sys.exit(f"error: {len(failed)} of {len(outcomes)} cells failed: {', '.join(failed)}. See their error.txt.")
+        sys.exit(f"error: {len(failed)} of {len(results)} runs failed: {', '.join(failed)}. See their error.txt.")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -203,22 +203,22 @@ class Study:
         for series in dict.fromkeys(series for _, series, _ in rows):
             self._add("length", series, f"{own.frames} x {own.bins}", own.seconds, CLEAN)
 
-    def run(self, *, only_load: bool) -> list[studies.Outcome]:
+    def run(self, *, only_load: bool) -> list[studies.Result]:
         """Runs what is not finished."""
         if not only_load:
             self._write_jpeg()
-        cells = [
-            studies.Cell(
+        runs = [
+            studies.Run(
                 f"{name}/{seed}", {"point": name, "seed": seed}, dataclasses.replace(self._recipe, seed=seed, **changes)
             )
             for name, changes in self._recipes.items()
             for seed in range(FIRST_SEED, FIRST_SEED + self._seeds)
         ]
-        outcomes = (studies.load if only_load else studies.sweep)(cells, self._directory)
+        results = (studies.load if only_load else studies.sweep)(runs, self._directory)
         found: dict[str, list[Report]] = {}
-        for outcome in outcomes:
-            if outcome.report:
-                found.setdefault(str(outcome.cell.factors["point"]), []).append(outcome.report)
+        for result in results:
+            if result.report:
+                found.setdefault(str(result.run.factors["point"]), []).append(result.report)
         # A point counts when all of its seeds are there.
         reports = {name: runs for name, runs in found.items() if len(runs) == self._seeds}
         if IMAGE not in reports:
@@ -229,7 +229,7 @@ class Study:
             name: recognition_retention([in_order(run, names, full_names) for run in runs], reports[IMAGE])
             for name, runs in reports.items()
         }
-        return outcomes
+        return results
 
     def _write_jpeg(self) -> None:
         root = self._directory / "jpeg"
@@ -276,7 +276,7 @@ class Study:
             "brackets are 95 % intervals over test images and, where there are several, seeds."
         )
         seen = self._retention[IMAGE]
-        bounds = f"The images themselves are recognized with an accuracy of {seen.seen_accuracy:.3f}. " + (
+        bounds = f"The images themselves are recognized with an accuracy of {seen.image_accuracy:.3f}. " + (
             f"Retention of the undisturbed sounds: {interval(clean) if clean else 'missing'}."
         )
         return [
@@ -354,7 +354,7 @@ class Study:
         rows = []
         for point in sorted((p for p in self._points if p.part == part), key=lambda p: (p.series, p.x)):
             retention = self._retention.get(point.cell)
-            known = [interval(retention), f"{retention.heard_accuracy:.3f}"] if retention else ["missing", ""]
+            known = [interval(retention), f"{retention.sonified_accuracy:.3f}"] if retention else ["missing", ""]
             name = f"{point.name}, {point.series}" if part == "length" else point.name
             rows.append([name, *([text(point)] if measure else []), *known])
         first = {"length": "frames x bins, line of the plot"}.get(part, "sent as")
@@ -441,7 +441,7 @@ def figures(retention: Retention | None) -> dict[str, float | None]:
     if retention is None:
         return dict.fromkeys(("accuracy", "retention", "low", "high", "n", "seeds"))
     found = {
-        "accuracy": retention.heard_accuracy,
+        "accuracy": retention.sonified_accuracy,
         "retention": retention.value,
         "low": retention.low,
         "high": retention.high,

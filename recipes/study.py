@@ -1,6 +1,6 @@
 """How much of an image survives in its sound: networks x data sets x signal chains x seeds, and a page of the results.
 
-Every cell is a run folder of its own. The same command again runs what is not finished, and writes the page anew.
+Every run has a folder of its own. The same command again runs what is not finished, and writes the page anew.
 "image" is the baseline: the same network on the images themselves.
 """
 
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     directory = Path(options.out)
     try:
-        cells = make_cells(options)
-        outcomes = (studies.load if options.only_page else studies.sweep)(cells, directory)
-        findings = Findings(outcomes, directory)
+        runs = make_runs(options)
+        results = (studies.load if options.only_page else studies.sweep)(runs, directory)
+        findings = Findings(results, directory)
         studies.write_csv(findings.rows(), directory / "results.csv")
         given = shlex.join(each for each in arguments if each != "--only-page")
         blocks = tables(findings, f"python recipes/study.py {given}".rstrip())
@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(f"error: {message}")
     print(f"The results are in {directory}/results.csv and {directory}/study.html")
-    failed = [outcome.cell.name for outcome in outcomes if outcome.error]
+    failed = [result.run.name for result in results if result.error]
     if failed:
-        sys.exit(f"error: {len(failed)} of {len(outcomes)} cells failed: {', '.join(failed)}. See their error.txt.")
+        sys.exit(f"error: {len(failed)} of {len(results)} runs failed: {', '.join(failed)}. See their error.txt.")
 
 
 LEFT_OUT = (
@@ -99,11 +99,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def make_cells(options: argparse.Namespace) -> list[studies.Cell]:
-    cells = []
+def make_runs(options: argparse.Namespace) -> list[studies.Run]:
+    runs = []
     networks = [models.spec(name) for name in dict.fromkeys(options.models)]
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    # Cells that share features follow each other.
+    # Runs that share features follow each other.
     for data, spec, config, seed in itertools.product(options.data, networks, options.configs, seeds):
         recipe = Recipe(
             network=spec.name,
@@ -123,8 +123,8 @@ def make_cells(options: argparse.Namespace) -> list[studies.Cell]:
         )
         name = data or "all"
         factors: dict[str, str | int | float] = {"data": name, "network": spec.name, "config": config, "seed": seed}
-        cells.append(studies.Cell(f"{name}/{spec.name}/{config}/{seed}", factors, recipe))
-    return cells
+        runs.append(studies.Run(f"{name}/{spec.name}/{config}/{seed}", factors, recipe))
+    return runs
 
 
 if __name__ == "__main__":

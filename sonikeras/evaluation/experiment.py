@@ -19,26 +19,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from sonikeras import models, transmission as channels
+from sonikeras import models
 from sonikeras.config import as_config
-from sonikeras.config._files import as_utf8, claim, replacing, safe_names
-from sonikeras.datasets._loading import sound_loader
+from sonikeras.config._files import claim, replacing
 from sonikeras.datasets.augmentation import Augmentation
-from sonikeras.datasets.cache import resolve_cache
-from sonikeras.evaluation import plots
+from sonikeras.evaluation import samples
 from sonikeras.evaluation._evaluate import evaluate
 from sonikeras.evaluation.report import Report
-from sonikeras.signal.chain import desonify, picture
 from sonikeras.signal.engines import resolve_engine
-from sonikeras.sources import Examples, write_audio
-from sonikeras.sources.audio import from_pcm16
+from sonikeras.sources import Examples
 from sonikeras.training import BatchMeanAccuracy, DiscriminativeAdamW, extract_features, feature_dataset, fit
 from sonikeras.training.recipe import FineTuning, Recipe, _strategy
 
 _PACKAGES = ("sonikeras", "tensorflow", "keras", "keras-cv", "librosa", "numpy", "opencv-python-headless", "pillow")
-
-
-_SAMPLES = 4
 
 
 def run(
@@ -124,7 +117,10 @@ class _Run:
         claim(
             directory / "run.json",
             _plan(recipe) | {"data": {split: data.examples.fingerprint() for split, data in self._data.items()}},
-            {"versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}},
+            {
+                "examples": {split: len(data.examples) for split, data in self._data.items()},
+                "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+            },
         )
 
     def report(self) -> Report:
@@ -135,11 +131,11 @@ class _Run:
             tuned = self._fine_tune(recipe.fine_tuning)
             tuned["seconds"] = [before + seconds for seconds in tuned["seconds"]]
             history = {name: [*values, *tuned[name]] for name, values in history.items() if name in tuned}
-        _write_samples(recipe, self._data["test"].examples, directory / "samples")
         model = models.averaged_over_flips(self._model) if recipe.flips else self._model
         with replacing(directory / "model.keras") as temporary:
             model.save(temporary)
         report = evaluate(*self._tested(model), history=history, seconds=history["seconds"][-1])
+        samples.write(recipe, self._data["test"].examples, report, self._model, directory)
         report.save(directory)
         return report
 
@@ -316,30 +312,3 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # another build of the same, or run from a checkout
         return "not installed under this name"
-
-
-def _write_samples(recipe: Recipe, examples: Examples, directory: Path) -> None:
-    """A few test images, with their sounds as WAV files and a figure of each one's way."""
-    if recipe.stage != "image" or recipe.output != "picture":
-        return
-    config = as_config(recipe.config)
-    engine = resolve_engine(recipe.engine, config)
-    sound = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
-    firsts = [list(examples.labels).index(label) for label in sorted(set(examples.labels))[:_SAMPLES]]
-    folders = safe_names(examples.class_names)
-    # Of each class one: its name need differ from no other.
-    for index, name in zip(firsts, (safe_names([examples.names[index]])[0] for index in firsts), strict=True):
-        image, audio = examples.image(index), from_pcm16(sound(index))
-        if recipe.channel is not None:
-            audio = channels.transmit(audio, config.sample_rate, recipe.channel, seed=recipe.seed)
-        path = directory / folders[examples.labels[index]] / name
-        write_audio(f"{path}.wav", audio, config)
-        plots.sample(
-            image,
-            audio,
-            config.sample_rate,
-            picture(audio, config),
-            desonify(audio, config, size=image.shape[:2]),
-            f"{path}.png",
-            title=as_utf8(examples.names[index]),
-        )

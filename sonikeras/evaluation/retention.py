@@ -32,8 +32,8 @@ class Retention:
             by chance; NaN where it is undefined.
         low: Float, lower end of its interval.
         high: Float, upper end of its interval.
-        heard_accuracy: Float, mean accuracy on the sonified pictures.
-        seen_accuracy: Float, mean accuracy on the images themselves.
+        sonified_accuracy: Float, mean accuracy on the sonified pictures.
+        image_accuracy: Float, mean accuracy on the images themselves.
         chance: Float, the accuracy that is reached without a look at the picture.
         n: Integer, test examples.
         seeds: Integer, runs of each kind.
@@ -43,8 +43,8 @@ class Retention:
     value: float
     low: float
     high: float
-    heard_accuracy: float
-    seen_accuracy: float
+    sonified_accuracy: float
+    image_accuracy: float
     chance: float
     n: int
     seeds: int
@@ -52,7 +52,7 @@ class Retention:
 
     def __str__(self) -> str:
         facts = (
-            f"accuracy heard {self.heard_accuracy:.3f}, seen {self.seen_accuracy:.3f}, chance {self.chance:.3f}, "
+            f"accuracy heard {self.sonified_accuracy:.3f}, seen {self.image_accuracy:.3f}, chance {self.chance:.3f}, "
             f"n = {self.n}, {self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
         )
         if math.isnan(self.value):
@@ -143,8 +143,8 @@ def recognition_retention(
     high = np.quantile(_ratio(means, chance, math.inf), 1 - tail, method="higher")
     if math.isnan(value):
         low = high = math.nan
-    heard_accuracy, seen_accuracy = map(float, accuracies)
-    return Retention(float(value), float(low), float(high), heard_accuracy, seen_accuracy, chance, n, runs, level)
+    sonified_accuracy, image_accuracy = map(float, accuracies)
+    return Retention(float(value), float(low), float(high), sonified_accuracy, image_accuracy, chance, n, runs, level)
 
 
 def _ratio(accuracies: np.ndarray, chance: float, undefined: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Many recipes, each in a run folder of its own: a sweep that goes on where it stopped, and a table of the results."""
+"""Sweeps: many recipes, each with a run folder of its own, and a table of their results."""
 
 from __future__ import annotations
 
@@ -20,171 +20,189 @@ from sonikeras.config._errors import raised_inside
 from sonikeras.config._files import as_utf8, folded, is_file_name, locked, replacing, write_text
 from sonikeras.evaluation import experiment
 from sonikeras.evaluation.report import FormatError, Report
-from sonikeras.training import recipe
+from sonikeras.training.recipe import Recipe
 
 FEATURES, FIGURES = "features", "figures"
 
-
 _ERROR = "error.txt"
+
+_RENAMED = {"Cell": "Run", "Outcome": "Result"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        raise AttributeError(f"`{__name__}.{name}` has a new name: use `{__name__}.{_RENAMED[name]}`.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Run:
     """One recipe of a sweep.
 
     Args:
         name: Path of its run folder below the sweep's, such as `"c10/efficientnet_lite0/matched/42"`.
-        factors: What distinguishes it from the other cells: columns of the table.
+        factors: What distinguishes it from the other runs: columns of the table.
         recipe: `sonikeras.training.Recipe`.
 
     Raises:
-        ValueError: `name` leads out of the sweep's folder, or where its shared features are, or cannot be a path.
+        ValueError: `name` is no valid path, leads out of the sweep's folder, or begins with the folder of the shared
+            features.
 
     Example:
-        >>> from sonikeras.evaluation.experiment import Recipe
-        >>> from sonikeras.evaluation.sweep import Cell
+        >>> from sonikeras.evaluation.sweep import Run
+        >>> from sonikeras.training import Recipe
         >>> recipe = Recipe(network="efficientnet_lite0", data="c2", config="matched")
-        >>> Cell("c2/matched", {"data": "c2", "config": "matched"}, recipe).name
+        >>> Run("c2/matched", {"data": "c2", "config": "matched"}, recipe).name
         'c2/matched'
     """
 
     name: str
     factors: dict[str, str | int | float]
-    recipe: recipe.Recipe
+    recipe: Recipe
 
     def __post_init__(self) -> None:
         parts = PurePosixPath(self.name).parts
         if not parts or parts[0] == FEATURES or not all(map(is_file_name, parts)):
             raise ValueError(
-                f"`name` must be a relative path of names that folders can have, none hidden, outside of {FEATURES}/. "
-                f"Received: name={self.name!r}"
+                "`name` must be a relative path of valid folder names, none of them hidden, and must not begin with "
+                f"{FEATURES}/. Received: name={self.name!r}"
             )
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of a cell.
+class Result:
+    """The result of a run.
 
     Attributes:
-        cell: `Cell`.
-        report: `sonikeras.Report`, or `None`: the cell is not finished.
-        error: String, what stopped it, or `None`: nothing did, or it was not begun.
+        run: `Run`.
+        report: `sonikeras.Report`, or `None` if the run is not finished.
+        error: String, the error that stopped the run; or `None` if there was none, or the run has not begun.
     """
 
-    cell: Cell
+    run: Run
     report: Report | None = None
     error: str | None = None
 
 
-def sweep(cells: Iterable[Cell], directory: str | os.PathLike[str], *, verbose: bool = True) -> list[Outcome]:
-    """Runs every cell that is not finished. The same call again goes on where the first stopped.
+def sweep(runs: Iterable[Run], directory: str | os.PathLike[str], *, verbose: bool = True) -> list[Result]:
+    """Runs all recipes that are not finished. Call it again to resume an interrupted sweep.
 
-    A cell that fails leaves `error.txt` in its folder and the sweep goes on; the next call tries it again. An
-    interruption costs what it costs a single run: at most the epoch that was under way. Features of frozen networks are
-    shared by all cells, in `features/`, which may be deleted in the end. Finished cells are only loaded: their data
-    are taken to be those of then. Of these, a damaged one is made anew; one that another version of sonikeras wrote
-    counts as failed, and is left alone.
+    A run that fails leaves `error.txt` in its folder, and the sweep continues with the next run. The next call tries
+    it again. An interruption costs at most the current epoch. All runs share the features of frozen networks in
+    `features/`, which may be deleted after the sweep.
+
+    Finished runs are only loaded, without a check that their data are unchanged. A damaged run is repeated. A run of
+    another version of sonikeras counts as failed, and its folder is left alone.
 
     Args:
-        cells: `Cell`s, no two with the same name.
+        runs: `Run`s, each with a name of its own.
         directory: Path of the sweep's folder. Only one process at a time may work in it.
-        verbose: Boolean, whether a line a cell is printed. Defaults to `True`.
+        verbose: Boolean, whether to print a line for each run. Defaults to `True`.
 
     Returns:
-        List of an `Outcome` a cell, in their order.
+        List with the `Result` of each run, in their order.
 
     Raises:
-        ValueError: Two cells have the same name.
+        ValueError: Two runs have the same name.
         BlockingIOError: Another process works in the folder.
 
     Example:
         >>> import tempfile
-        >>> from sonikeras.evaluation.experiment import Recipe
-        >>> from sonikeras.evaluation.sweep import Cell, sweep
+        >>> from sonikeras.evaluation.sweep import Run, sweep
+        >>> from sonikeras.training import Recipe
         >>> recipe = Recipe(network="efficientnet_lite0", data="c2", weights="nowhere.h5")
-        >>> (outcome,) = sweep([Cell("c2", {"data": "c2"}, recipe)], tempfile.mkdtemp(), verbose=False)
-        >>> outcome.report is None, "nowhere.h5" in outcome.error
+        >>> (result,) = sweep([Run("c2", {"data": "c2"}, recipe)], tempfile.mkdtemp(), verbose=False)
+        >>> result.report is None, "nowhere.h5" in result.error
         (True, True)
     """
-    cells, directory = _checked(cells), Path(directory)
+    runs, directory = _checked(runs), Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    outcomes = []
+    results = []
     with locked(directory / ".lock"):
-        part = ".*.part*"  # of a killed process
-        places = directory.glob(part), (directory / FIGURES).glob(part), (directory / FEATURES).rglob(part)
-        for leftover in itertools.chain(*places):
-            leftover.unlink(missing_ok=True)
-        for number, cell in enumerate(cells, 1):
+        _remove_temporary_files(directory)
+        for number, run in enumerate(runs, 1):
             started = time.monotonic()
-            outcome = _run(cell, directory)
-            outcomes.append(outcome)
+            result = _run(run, directory)
+            results.append(result)
             if verbose:
-                result = f"failed: {outcome.error}" if outcome.report is None else f"{outcome.report}"
+                text = f"failed: {result.error}" if result.report is None else f"{result.report}"
                 seconds = time.monotonic() - started
-                print(f"{number}/{len(cells)} {cell.name}: {result} [{seconds:.1f} s]", flush=True)
-    return outcomes
+                print(f"{number}/{len(runs)} {run.name}: {text} [{seconds:.1f} s]", flush=True)
+    return results
 
 
-def load(cells: Iterable[Cell], directory: str | os.PathLike[str]) -> list[Outcome]:
-    """The outcomes that are there, of a sweep that need not be over; nothing is run and nothing is written.
+def _remove_temporary_files(directory: Path) -> None:
+    """Removes what a killed process left behind."""
+    pattern = ".*.part*"
+    folders = (
+        directory.glob(pattern),
+        (directory / FIGURES).glob(pattern),
+        (directory / FEATURES).rglob(pattern),
+    )
+    for leftover in itertools.chain(*folders):
+        leftover.unlink(missing_ok=True)
+
+
+def load(runs: Iterable[Run], directory: str | os.PathLike[str]) -> list[Result]:
+    """Loads the results of a sweep, finished or not. Nothing is run, and nothing is written.
 
     Args:
-        cells: `Cell`s, no two with the same name.
+        runs: `Run`s, each with a name of its own.
         directory: Path of the sweep's folder.
 
     Returns:
-        List of an `Outcome` a cell, in their order. A cell that was not begun has neither report nor error.
+        List with the `Result` of each run, in their order. A run that has not begun has neither report nor error.
 
     Raises:
-        ValueError: Two cells have the same name.
+        ValueError: Two runs have the same name.
     """
-    outcomes = []
-    for cell in _checked(cells):
-        folder = Path(directory) / cell.name
+    results = []
+    for run in _checked(runs):
+        folder = Path(directory) / run.name
         try:
-            outcome = Outcome(cell, _loaded(cell, folder))
+            result = Result(run, _loaded(run, folder))
         except (ValueError, OSError) as error:
-            outcome = Outcome(cell, error=_line(error))
-        if outcome.report is None and outcome.error is None and (folder / _ERROR).exists():
+            result = Result(run, error=_line(error))
+        if result.report is None and result.error is None and (folder / _ERROR).exists():
             text = (folder / _ERROR).read_text(encoding="utf-8", errors="replace")
-            outcome = Outcome(cell, error=text.partition("\n")[0])
-        outcomes.append(outcome)
-    return outcomes
+            result = Result(run, error=text.partition("\n")[0])
+        results.append(result)
+    return results
 
 
-def _loaded(cell: Cell, folder: Path) -> Report | None:
-    return Report.load(folder) if experiment.finished(cell.recipe, folder) else None
+def _loaded(run: Run, folder: Path) -> Report | None:
+    return Report.load(folder) if experiment.finished(run.recipe, folder) else None
 
 
-def _checked(cells: Iterable[Cell]) -> list[Cell]:
-    cells = list(cells)
-    names = [folded(cell.name) for cell in cells]  # some file systems ignore case
+def _checked(runs: Iterable[Run]) -> list[Run]:
+    runs = list(runs)
+    names = [folded(run.name) for run in runs]  # some file systems ignore case
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"No two cells must have the same name. Received: {twice} more than once")
-    return cells
+        raise ValueError(f"No two runs must have the same name. Received: {twice} more than once")
+    return runs
 
 
-def _run(cell: Cell, directory: Path) -> Outcome:
-    folder = directory / cell.name
+def _run(run: Run, directory: Path) -> Result:
+    folder = directory / run.name
     try:
-        done = _loaded(cell, folder)
+        done = _loaded(run, folder)
     except FormatError as error:
-        return Outcome(cell, error=_line(error))
-    except (ValueError, OSError):  # it is made anew, or what is wrong is found again
+        return Result(run, error=_line(error))
+    except (ValueError, OSError):  # repeating the run recreates its files, or meets the same error
         done = None
     if done is not None:
-        return Outcome(cell, done)
-    # What the session keeps of a network would pile up with the cells.
+        return Result(run, done)
+    # Otherwise Keras' global state of each network would accumulate.
     keras.utils.clear_session()
     gc.collect()
     try:
-        report = experiment.run(cell.recipe, folder, features=directory / FEATURES, verbose=0)
-    except Exception as error:  # whatever it is, the other cells can do without this one
+        report = experiment.run(run.recipe, folder, features=directory / FEATURES, verbose=0)
+    except Exception as error:  # whatever it is, the other runs do not depend on this one
         write_text(folder / _ERROR, as_utf8(f"{_line(error)}\n\n{traceback.format_exc()}"))
-        return Outcome(cell, error=_line(error))
+        return Result(run, error=_line(error))
     (folder / _ERROR).unlink(missing_ok=True)
-    return Outcome(cell, report)
+    return Result(run, report)
 
 
 def _line(error: BaseException) -> str:
@@ -192,27 +210,28 @@ def _line(error: BaseException) -> str:
     return as_utf8(f"{type(error).__name__}: {' '.join(message.split())}")
 
 
-def table(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
-    """The results as rows, one a cell.
+def table(results: Iterable[Result]) -> list[dict[str, Any]]:
+    """The results as rows, one for each run.
 
     Args:
-        outcomes: `Outcome`s.
+        results: `Result`s.
 
     Returns:
-        List of dicts: `cell`, the factors, `n` (test examples), `classes`, `accuracy`, its 95 % interval
-        `accuracy_low` and `accuracy_high`, `top_3_accuracy` (of more than three classes), `f1_weighted`, `f1_macro`,
-        `expected_calibration_error`, `loss` in nats, `seconds` and `error`. What is not known is `None`.
+        List of dicts: `cell` (the run's name), the factors, `n` (test examples), `classes`, `accuracy`, its 95 %
+        interval `accuracy_low` and `accuracy_high`, `top_3_accuracy` (of more than three classes), `f1_weighted`,
+        `f1_macro`, `expected_calibration_error`, `loss` in nats, `seconds` and `error`. Unknown values are `None`.
 
     Example:
-        >>> from sonikeras.evaluation.experiment import Recipe
-        >>> from sonikeras.evaluation.sweep import Cell, Outcome, table
-        >>> cell = Cell("c2", {"seed": 42}, Recipe(network="efficientnet_lite0", data="c2"))
-        >>> (row,) = table([Outcome(cell, error="OSError: no network")])
+        >>> from sonikeras.evaluation.sweep import Result, Run, table
+        >>> from sonikeras.training import Recipe
+        >>> run = Run("c2", {"seed": 42}, Recipe(network="efficientnet_lite0", data="c2"))
+        >>> (row,) = table([Result(run, error="OSError: no network")])
         >>> row["cell"], row["seed"], row["accuracy"], row["error"]
         ('c2', 42, None, 'OSError: no network')
     """
+    # The name of the first column is that of tables which version 0.1.0 wrote.
     return [
-        {"cell": each.cell.name, **each.cell.factors, **_figures(each.report), "error": each.error} for each in outcomes
+        {"cell": each.run.name, **each.run.factors, **_figures(each.report), "error": each.error} for each in results
     ]
 
 
@@ -234,10 +253,10 @@ def _figures(report: Report | None) -> dict[str, Any]:
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Writes rows as a CSV file with a header, atomically; what is `None`, not finite or missing is left empty.
+    """Writes rows as a CSV file with a header, atomically. Missing, `None` and non-finite values are left empty.
 
     Args:
-        rows: List of dicts; the columns are all of their keys, in the order in which they come.
+        rows: List of dicts. The columns are all of their keys, in order of appearance.
         path: File to write.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -253,13 +272,13 @@ def _undefined(value: Any) -> bool:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of several tests, adjusted so that the chance of any false positive among them stays below the level.
+    """Adjusts the p-values of several tests to control the family-wise error rate (Holm's method).
 
     Args:
         p_values: Floats in 0..1.
 
     Returns:
-        List of the adjusted ones, in the same order.
+        List of the adjusted p-values, in the same order.
 
     Reference:
         Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.

@@ -150,7 +150,7 @@ def test_retention_is_the_share_of_the_accuracy_above_chance():
     found = RETENTION(heard, seen)
     assert found.value == pytest.approx((0.65 - 0.25) / (0.85 - 0.25))
     assert (found.chance, found.n, found.seeds, found.level) == (0.25, 100, 2, 0.95)
-    assert (found.heard_accuracy, found.seen_accuracy) == pytest.approx((0.65, 0.85))
+    assert (found.sonified_accuracy, found.image_accuracy) == pytest.approx((0.65, 0.85))
     assert found.low < found.value < found.high
     assert "recognition retention 0.667 (95 % interval" in str(found) and "\n" not in str(found)
 
@@ -217,7 +217,7 @@ def test_retention_of_what_is_not_recognised_is_undefined(seen):
         warnings.simplefilter("error")
         found = RETENTION([report_where([1] * 40)], [seen], resamples=50)
     assert all(map(math.isnan, (found.value, found.low, found.high)))
-    assert found.heard_accuracy == 1 and "undefined" in str(found)
+    assert found.sonified_accuracy == 1 and "undefined" in str(found)
 
 
 def test_retention_on_one_class_is_undefined():
@@ -227,7 +227,7 @@ def test_retention_on_one_class_is_undefined():
 
 def test_an_interval_that_reaches_chance_is_unbounded():
     found = RETENTION(random_reports(0.5, 40, 1, 0), [report_where(([1, 0, 0] * 14)[:40])], resamples=500)
-    assert found.seen_accuracy > found.chance and (found.low, found.high) == (-math.inf, math.inf)
+    assert found.image_accuracy > found.chance and (found.low, found.high) == (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from test_pages import check_page, has_browser, open_browser
 
 import sonikeras
 from sonikeras.evaluation import experiment as experiments, sweep as studies
-from sonikeras.evaluation.sweep import Cell, Outcome
+from sonikeras.evaluation.sweep import Result, Run
 from sonikeras.reporting.findings import Findings
 from sonikeras.reporting.galleries import galleries
 from sonikeras.reporting.study_page import tables
@@ -28,7 +28,7 @@ HOSTILE = '<img src=x onerror="alert(1)">'.replace("/", "")
 
 def cells(*recipes):
     return [
-        Cell(str(i), {"data": "c2", "network": each.network, "config": each.output, "seed": each.seed}, each)
+        Run(str(i), {"data": "c2", "network": each.network, "config": each.output, "seed": each.seed}, each)
         for i, each in enumerate(recipes)
     ]
 
@@ -139,12 +139,12 @@ def test_output_is_checked():
 @pytest.mark.parametrize("name", ["", "/tmp/x", "../x", "a/../../x", "features/x"])
 def test_cells_stay_in_their_folder(name):
     with pytest.raises(ValueError, match="`name` must be a relative path"):
-        Cell(name, {}, TINY)
+        Run(name, {}, TINY)
 
 
 def test_cells_have_names_of_their_own():
-    with pytest.raises(ValueError, match="No two cells must have the same name"):
-        studies.sweep([Cell("a", {}, TINY)] * 2, "sweep")
+    with pytest.raises(ValueError, match="No two runs must have the same name"):
+        studies.sweep([Run("a", {}, TINY)] * 2, "sweep")
 
 
 def test_csv_holds_any_text():
@@ -171,8 +171,8 @@ def report(right, n=60, classes=4):
 
 
 def outcome(network, config, seed, result):
-    cell = Cell(f"{network}/{config}/{seed}", {"data": "c4", "network": network, "config": config, "seed": seed}, TINY)
-    return Outcome(cell, result, None if result else "OSError: no network")
+    cell = Run(f"{network}/{config}/{seed}", {"data": "c4", "network": network, "config": config, "seed": seed}, TINY)
+    return Result(cell, result, None if result else "OSError: no network")
 
 
 def text_of(blocks):
@@ -212,8 +212,8 @@ def made_up(results, tmp_path):
         for seed, each in enumerate(reports)
     ]
     for each in outcomes:
-        (tmp_path / each.cell.name).mkdir(parents=True)
-        (tmp_path / each.cell.name / "run.json").write_text("{}")
+        (tmp_path / each.run.name).mkdir(parents=True)
+        (tmp_path / each.run.name / "run.json").write_text("{}")
     return Findings(outcomes, tmp_path)
 
 
@@ -282,7 +282,7 @@ def test_study(image_folder, capsys, tmp_path):
 
 
 def test_a_failed_cell_is_told_at_the_end():
-    with pytest.raises(SystemExit, match="error: 1 of 1 cells failed: c2/efficientnet_lite0/image/42"):
+    with pytest.raises(SystemExit, match="error: 1 of 1 runs failed: c2/efficientnet_lite0/image/42"):
         study("--data", "c2", "--configs", "image", "--seeds", "1", "--weights", "nowhere.h5")
     assert "nowhere.h5" in Path("study/study.html").read_text(encoding="utf-8")
     with pytest.raises(SystemExit, match=r"error: Argument `backbone` must be one of .*alexnet"):
