@@ -366,7 +366,7 @@ def _run() -> Reader:
     def read(path: Path) -> Any:
         from sonikeras.reporting.study import StudyResults
 
-        run = SimpleNamespace(cell=SimpleNamespace(name=path.parent.name))
+        run = SimpleNamespace(name=path.parent.name)
         noted = StudyResults.noted(SimpleNamespace(directory=path.parent.parent), run)  # type: ignore[arg-type]
         assert isinstance(noted, dict)
         return noted

@@ -76,8 +76,7 @@ def processor_seconds() -> float:
 def section(results: dict[str, Any]) -> str:
     rows = results["command line"]
     body = [
-        [name, *(MISSING if row[each] is None else f"{row[each]:.2f}" for each in installations)]
-        for name, row in rows.items()
+        [name, *(MISSING if value is None else f"{value:.2f}" for value in row.values())] for name, row in rows.items()
     ]
     head = ["", *(f"{name}, s" for name in next(iter(rows.values())))]
     return f"### Command line, start and one image, processor seconds\n\n{table(head, body)}"

@@ -160,7 +160,5 @@ def _lost_gallery(finished: Finished, reports: list[Report], shown: np.ndarray) 
 
 def _first_runs(results: StudyResults) -> list[Finished]:
     """The first run of each signal chain on the main data set with the first network."""
-    groups = [
-        results.finished(data=results.main, network=results.network, config=config) for config in results.chains
-    ]
+    groups = [results.finished(data=results.main, network=results.network, config=config) for config in results.chains]
     return [runs[0] for runs in groups if runs]

@@ -70,7 +70,9 @@ class StudyResults:
 
     def pairs(self, first: dict[str, str], second: dict[str, str]) -> tuple[list[Report], list[Report]]:
         """The reports of two groups of runs, for the seeds that both have."""
-        one, other = ({run.factors["seed"]: report for run, report in self.finished(**each)} for each in (first, second))
+        one, other = (
+            {run.factors["seed"]: report for run, report in self.finished(**each)} for each in (first, second)
+        )
         seeds = [seed for seed in one if seed in other]
         return [one[seed] for seed in seeds], [other[seed] for seed in seeds]
 
@@ -170,7 +172,7 @@ class StudyResults:
 
 
 def evenly(total: int, count: int) -> np.ndarray:
-    """At most `count` indices below `total`, evenly spaced. If examples are in the order of classes, all are covered."""
+    """At most `count` indices below `total`, evenly spaced, so that examples sorted by class are from all classes."""
     return np.unique(np.linspace(0, total - 1, count).round().astype(int))
 
 

@@ -86,16 +86,16 @@ def _summary(results: StudyResults, command: str, smoke: bool) -> list[Block]:
         Text(
             "Images are converted to audio, and the audio to spectrogram pictures. A network that was trained on "
             "photos learns to classify these pictures. The same network on the images themselves is the baseline, "
-            '"image". Recognition retention is the accuracy above chance on the pictures, divided by that on the images.'
+            '"image". Recognition retention is the accuracy above chance on the pictures divided by that on the images.'
         )
     )
     found = {config: results.retention(results.main, results.network, config) for config in results.chains}
-    values = [f"{config} {_interval(kept[0].value, kept[0].low, kept[0].high)}" for config, kept in found.items() if kept]
+    values = [
+        f"{config} {_interval(kept[0].value, kept[0].low, kept[0].high)}" for config, kept in found.items() if kept
+    ]
     if values and not smoke:
         blocks.append(
-            Text(
-                f"Recognition retention of {results.network} on {results.main} (95 % interval): {'; '.join(values)}."
-            )
+            Text(f"Recognition retention of {results.network} on {results.main} (95 % interval): {'; '.join(values)}.")
         )
     done = sum(each.report is not None for each in results.results)
     blocks.append(Text(f"{done} of {len(results.results)} runs are finished. Command:"))
@@ -204,7 +204,12 @@ def _signals(results: StudyResults) -> list[Block]:
         cells = [_MISSING] * 4
         if signal := results.signal(data, config):
             kept = signal.retention
-            cells = [str(signal.images), _number(kept.psnr, 1), _number(kept.ssim), _number(kept.spectral_convergence, 1)]
+            cells = [
+                str(signal.images),
+                _number(kept.psnr, 1),
+                _number(kept.ssim),
+                _number(kept.spectral_convergence, 1),
+            ]
         rows.append([f"{data}, {config}", *cells])
     columns = ["data, signal chain", "images", "PSNR (dB)", "SSIM", "spectral convergence (dB)"]
     return [
@@ -225,9 +230,7 @@ def _ranking(results: StudyResults) -> list[Block]:
     order, pairs = [], []
     for data, config in itertools.product(results.data, results.configs):
         groups = {name: {"data": data, "network": name, "config": config} for name in results.networks}
-        means = {
-            name: mean_accuracy(found)[0] for name, group in groups.items() if (found := results.reports(**group))
-        }
+        means = {name: mean_accuracy(found)[0] for name, group in groups.items() if (found := results.reports(**group))}
         ranked = sorted(means, key=lambda name: -means[name])
         order.append([f"{data}, {config}", ", ".join(f"{name} {means[name]:.3f}" for name in ranked) or _MISSING])
         couples = list(itertools.combinations(ranked, 2))
@@ -278,7 +281,9 @@ def _learning(results: StudyResults) -> list[Block]:
     limits = {
         key: found
         for key in ("loss", "accuracy")
-        if (found := _range(value for each in histories for name in (key, f"val_{key}") for value in each.get(name, ())))
+        if (
+            found := _range(value for each in histories for name in (key, f"val_{key}") for value in each.get(name, ()))
+        )
     }
     rows = []
     for name in names:
