@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sonikeras.config._files import read_json, safe_names
-from sonikeras.evaluation import Report, samples, sweep
+from sonikeras.evaluation import Report, sweep
 from sonikeras.evaluation.report import wilson_interval
 from sonikeras.evaluation.retention import Retention, permutation_test, recognition_retention
+from sonikeras.evaluation.samples import Samples, load as load_samples
 
 IMAGE = "image"  # in the place of a signal chain: the images themselves
 
@@ -50,7 +51,7 @@ class StudyResults:
         self.network = self.networks[0]
         self.gaps: dict[str, str] = {}
         self._retentions: dict[tuple[str, str, str], tuple[Retention, float] | None] = {}
-        self._samples: dict[str, samples.Samples | None] = {}
+        self._samples: dict[str, Samples | None] = {}
 
     def values(self, factor: str) -> list[str]:
         """The values of a factor, as strings."""
@@ -117,12 +118,12 @@ class StudyResults:
         difference = float(np.mean([a.accuracy - b.accuracy for a, b in zip(one, other, strict=True)]))
         return len(one), difference, p_value
 
-    def samples(self, run: sweep.Run) -> samples.Samples | None:
+    def samples(self, run: sweep.Run) -> Samples | None:
         """The samples that a run wrote, or `None` if there are none."""
         if run.name not in self._samples:
             found = None
             try:
-                found = samples.load(self.directory / run.name)
+                found = load_samples(self.directory / run.name)
             except FileNotFoundError:
                 self.gaps[f"samples: {run.name}"] = (
                     "The run folder has no samples, as those of version 0.1.0. Repeat the run in a new folder."
@@ -132,7 +133,7 @@ class StudyResults:
             self._samples[run.name] = found
         return self._samples[run.name]
 
-    def signal(self, data: str, config: str) -> samples.Samples | None:
+    def signal(self, data: str, config: str) -> Samples | None:
         """The samples of the first finished run of a signal chain, whose medians are its signal retention."""
         runs = self.finished(data=data, config=config)
         return self.samples(runs[0].run) if runs else None

@@ -23,7 +23,7 @@ _SMOKE = (
     "or signal chains."
 )
 
-_Points = Mapping[str, Sequence[tuple[float, float, float, float]]]
+_Points = dict[str, list[tuple[float, float, float, float]]]
 
 
 def study_tables(results: StudyResults, command: str, *, smoke: bool = False) -> list[Block]:
@@ -142,7 +142,8 @@ def _by_classes(results: StudyResults) -> list[Block]:
     plotted: dict[str, _Points] = {}
     tables = {}
     for network in results.networks:
-        points, rows = {}, []
+        points: _Points = {}
+        rows = []
         for config in results.configs:
             groups = [(data, results.reports(data=data, network=network, config=config)) for data in results.data]
             points[config] = [(results.classes(data), *mean_accuracy(group)) for data, group in groups if group]
@@ -234,7 +235,8 @@ def _ranking(results: StudyResults) -> list[Block]:
         ranked = sorted(means, key=lambda name: -means[name])
         order.append([f"{data}, {config}", ", ".join(f"{name} {means[name]:.3f}" for name in ranked) or _MISSING])
         couples = list(itertools.combinations(ranked, 2))
-        known = {pair: found for pair in couples if (found := results.compared(*(groups[name] for name in pair)))}
+        compared = {pair: results.compared(*(groups[name] for name in pair)) for pair in couples}
+        known = {pair: comparison for pair, comparison in compared.items() if comparison}
         adjusted = dict(zip(known, holm([p_value for *_, p_value in known.values()]), strict=True))
         for first, second in couples:
             if (first, second) not in known:
@@ -263,7 +265,7 @@ def _learning(results: StudyResults) -> list[Block]:
         Heading("Learning curves"),
         Text(f"Of the first seed, on {results.main}. The loss is the cross-entropy in nats."),
     ]
-    firsts: dict[str, tuple[str, dict[str, list[float]]]] = {}
+    firsts: dict[str, tuple[str, Mapping[str, Sequence[float]]]] = {}
     names = [f"{network}, {config}" for network, config in itertools.product(results.networks, results.configs)]
     split = "test"
     for (network, config), name in zip(itertools.product(results.networks, results.configs), names, strict=True):
