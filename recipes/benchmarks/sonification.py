@@ -33,6 +33,7 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 LOSSLESS = "lossless (MDCT), from the image"
 TORCH = "torch, study"
+MARKERS = "o^vDPX*<>ph"
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
@@ -179,27 +180,31 @@ def section(results: dict[str, Any]) -> str:
 
 
 def plot(results: dict[str, Any], path: Path) -> None:
-    """Draws speed against quality, on one core."""
+    """Draws speed against error on one core: a color for each engine, a marker for each recipe."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    axes = figure.add_subplot(xscale="log")
-    points = [
-        (row["times librosa"], row["convergence"], name)
+    points = {
+        tuple(name.split(", ", 1)): (row["times librosa"], row["convergence"])
         for name, row in results["one core"].items()
         if "convergence" in row
-    ]
-    for number, (x, y, name) in enumerate(sorted(points)):
-        engine = name.split(",")[0]
-        color = {"numba": "tab:blue", "tensorflow": "tab:orange", "librosa": "tab:red"}.get(engine, "tab:gray")
-        axes.plot(x, y, "o", color=color)
-        offset = (5, 5) if number % 2 else (5, -13)  # neighbors one above, one below
-        axes.annotate(name, (x, y), xytext=offset, textcoords="offset points", color=color)
-    axes.set_xlim(0.7, 4 * max(points)[0])  # room for the names
-    axes.margins(y=0.1)
+    }
+    recipes = list(dict.fromkeys(recipe for _, recipe in points))
+    colors = {"librosa": "#D55E00", "torch": "#000000", "tensorflow": "#E69F00", "numba": "#0072B2"}
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.add_subplot(xscale="log")
+    for (engine, recipe), (x, y) in points.items():
+        axes.plot(x, y, MARKERS[recipes.index(recipe) % len(MARKERS)], color=colors[engine], ms=9, alpha=0.85)
+    # One legend: engines by color, then recipes by marker.
+    for engine in dict.fromkeys(engine for engine, _ in points):
+        axes.plot([], [], "s", color=colors[engine], label=engine)
+    for number, recipe in enumerate(recipes):
+        axes.plot([], [], MARKERS[number % len(MARKERS)], color="gray", label=recipe)
+    figure.legend(loc="outside right upper", frameon=False)
+    axes.margins(0.08)
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
-    axes.set(xlabel="times faster than librosa, one core", ylabel="spectral convergence (dB), better upwards")
+    axes.set(xlabel="speed relative to librosa, one core", ylabel="spectral convergence (dB), better upwards")
     axes.set_title("From magnitudes to audio")
     figure.savefig(path, dpi=110)
 
