@@ -1,8 +1,8 @@
-"""What of an image survives when its sound is sent: through noise, through codecs, through a telephone, or shortened.
+"""What survives of an image when its audio is transmitted: noise, codecs, a telephone line, and shorter audio.
 
-Each point is a training and a test on sounds that passed the same channel; retention is its accuracy above chance over
-that on the images themselves. JPEG files of the images, in gray, stand beside the codecs as the yardstick. The same
-command again runs what is not finished, and writes tables, plots and the page anew.
+Each point is a network that is trained and tested on audio from the same channel. Retention is its accuracy above
+chance divided by that on the images themselves. JPEG files of the grayscale images are the reference for the codecs.
+Run the same command again to resume an interrupted study.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ from sonikeras import channels, models
 from sonikeras.config import SonificationConfig, as_config, presets
 from sonikeras.config._errors import in_one_line
 from sonikeras.config._files import locked, safe_names, write_bytes
-from sonikeras.evaluation import Report, plots, sweep as studies
+from sonikeras.evaluation import Report, plots, sweep
 from sonikeras.evaluation.retention import Retention, interval_text, recognition_retention, signal_retention
-from sonikeras.reporting import pages
-from sonikeras.reporting.findings import evenly, sounds
-from sonikeras.reporting.pages import Block, Code, Heading, Picture, Table, Text
+from sonikeras.reporting import Block, Code, Heading, Note, Picture, Table, Text, write_markdown
+from sonikeras.reporting.study import evenly
 from sonikeras.signal import chain
 from sonikeras.sources import Examples
-from sonikeras.sources.audio import from_pcm16
 from sonikeras.sources.images import to_gray
 from sonikeras.training import Recipe
 
@@ -39,7 +37,7 @@ FIRST_SEED = 42
 SNR: tuple[int, ...] = (-10, 0, 10, 20, 30)
 CODECS: dict[str, tuple[int, ...]] = {"MP3": (8, 16, 32, 64), "Opus": (6, 16, 32, 64)}
 JPEG_BYTES = (350, 400, 500, 700, 1000)
-FRAMES, BINS = (32, 64, 256, 512), (129, 257, 1025)  # beside the config's own 128 and 513
+FRAMES, BINS = (32, 64, 256, 512), (129, 257, 1025)  # besides the config's own 128 and 513
 OTHERS = (
     "telephone",
     "resample(rate=8000)",
@@ -50,20 +48,20 @@ OTHERS = (
 )
 SMOKE: dict[str, Any] = {"data": "c2", "images_per_class": 5, "epochs": 2}
 SMOKE_SIZE = 64  # pixels
-MEASURED = 20  # test sounds, from all classes, over which the bytes of a codec are averaged
-PHOTOS, PHOTO_SIZE = ("china.jpg", "flower.jpg"), 300  # of scikit-learn, and the side of the squares cut out of them
+MEASURED = 20  # audio clips of the test split, from all classes, over which the bytes of a codec are averaged
+PHOTOS, PHOTO_SIZE = ("china.jpg", "flower.jpg"), 300  # of scikit-learn, and the side of the squares cropped from them
 IMAGE, CLEAN = "image", "clean"
 TITLE = "What survives transmission"
 
 
 class Point(NamedTuple):
-    """A cell of the sweep, as a point of a plot and a row of a table."""
+    """A run of the sweep, as a point of a plot and a row of a table."""
 
     part: str
     series: str
     name: str
     x: float
-    cell: str
+    run: str
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,10 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         study = Study(options, directory, f"python recipes/channels.py {shlex.join(arguments)}".rstrip())
         results = study.run(only_load=options.only_page)
-        studies.write_csv(study.rows(), directory / "channels.csv")
-        pages.write_markdown(options.page, TITLE, study.blocks())
+        sweep.write_csv(study.rows(), directory / "channels.csv")
+        write_markdown(options.page, TITLE, study.blocks())
     except KeyboardInterrupt:
-        sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {directory}.")
+        sys.exit(f"Interrupted. Run the same command again to resume from the last finished epoch in {directory}.")
     except Exception as error:
         if (message := in_one_line(error)) is None:
             raise
@@ -90,19 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--network", default="efficientnet_lite0", help=f"of {', '.join(models.backbones())}. Default: %(default)s")
+    add("--network", default="efficientnet_lite0", help=f"one of {', '.join(models.backbones())}. Default: %(default)s")
     add("--data", help="c2, c4, c10 or c15. Default: c10; with --data-dir all of its classes")
-    add("--data-dir", help="folder <class>/* or {train,test}/<class>/* to take instead of the built-in images")
-    add("--source", default="builtin", help="where images come from without --data-dir. Default: %(default)s")
+    add("--data-dir", help="folder of images, <class>/* or {train,test}/<class>/*, instead of the built-in ones")
+    add("--source", default="builtin", help="source of the images without --data-dir. Default: %(default)s")
     add("--config", choices=presets(), default="matched", help="signal chain. Default: %(default)s")
-    add("--seeds", type=int, default=1, help=f"how many, from {FIRST_SEED} on. Default: %(default)s")
-    add("--images-per-class", type=int, help="at most so many, a fifth of them for testing. Default: 50")
-    add("--weights", default="imagenet", help='"imagenet", "none" or a file. Default: %(default)s')
+    add("--seeds", type=int, default=1, help=f"number of seeds, starting at {FIRST_SEED}. Default: %(default)s")
+    add("--images-per-class", type=int, help="largest number, a fifth of them for testing. Default: 50")
+    add("--weights", default="imagenet", help='"imagenet", "none" or the path of a file. Default: %(default)s')
     add("--epochs", type=int, help="Default: 25")
     add("--out", help="folder of all runs. Default: runs/channels, or runs/channels-smoke")
     add("--page", metavar="PATH", help="page to write, with plots in images/ beside it. Default: OUT/channels.md")
-    add("--only-page", action="store_true", help="run nothing; write tables and page of what is there")
-    add("--smoke", action="store_true", help=f"two minutes at most through every step: {SMOKE}, {SMOKE_SIZE} pixels")
+    add("--only-page", action="store_true", help="run nothing; write the tables and the page of the finished runs")
+    add("--smoke", action="store_true", help="test every step on a few small images, in two minutes at most")
     options = parser.parse_args(arguments)
     defaults = {"data": "c10", "images_per_class": 50, "epochs": 25} | (SMOKE if options.smoke else {})
     for name, value in (defaults | ({"data": None} if options.data_dir else {})).items():
@@ -116,10 +114,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 class Study:
-    """The cells, and what is told of them."""
+    """The runs and their results."""
 
     def __init__(self, options: argparse.Namespace, directory: Path, command: str) -> None:
-        self._directory, self._command, self._seeds = directory, command, options.seeds
+        self._directory, self._command, self._seeds, self._smoke = directory, command, options.seeds, options.smoke
         spec = models.spec(options.network)
         self._recipe = Recipe(
             network=spec.name,
@@ -135,8 +133,9 @@ class Study:
         )
         self._config = as_config(options.config)
         self._test: Examples = self._recipe.dataset("test", output=IMAGE, shuffle=False).examples
-        sound = sounds(self._recipe, self._test)
-        self._sounds = [from_pcm16(sound(index)) for index in evenly(len(self._test), MEASURED)]
+        measured = set(evenly(len(self._test), MEASURED).tolist())
+        audio = self._recipe.dataset("test", output="audio", shuffle=False, batch_size=None).as_numpy_iterator()
+        self._audio = [samples for index, (samples, _) in enumerate(audio) if index in measured]
         self._recipes: dict[str, dict[str, Any]] = {IMAGE: {"output": IMAGE}, CLEAN: {}}
         self._points: list[Point] = []
         self._not_fitting: list[str] = []
@@ -151,9 +150,9 @@ class Study:
         for channel in OTHERS[:1] if options.smoke else OTHERS:
             self._add_channel("other", "other channels", channel, math.nan)
 
-    def _add(self, part: str, series: str, name: str, x: float, cell: str, **changes: Any) -> None:
-        self._recipes.setdefault(cell, changes)
-        self._points.append(Point(part, series, name, x, cell))
+    def _add(self, part: str, series: str, name: str, x: float, run: str, **changes: Any) -> None:
+        self._recipes.setdefault(run, changes)
+        self._points.append(Point(part, series, name, x, run))
 
     def _add_channel(self, part: str, series: str, channel: str, x: float) -> None:
         self._add(part, series, channel, x, f"{part}/{channel}", channel=channel)
@@ -161,25 +160,25 @@ class Study:
     def _add_codec(self, name: str, rates: Sequence[int]) -> None:
         for kbps in rates:
             codec = {"MP3": channels.MP3, "Opus": channels.Opus}[name](kbps=kbps)
-            sizes = [len(codec.encode(audio, self._config.sample_rate)) for audio in self._sounds]
+            sizes = [len(codec.encode(audio, self._config.sample_rate)) for audio in self._audio]
             self._add_channel("bytes", name, str(codec), float(np.mean(sizes)))
 
     def _add_jpeg(self, budgets: Sequence[int]) -> None:
-        """Points of JPEG at some bytes, and at those of each sound, up to where all images have the best quality."""
+        """Adds JPEG at these sizes and at those of the codecs, up to the size at which all images have quality 100."""
         sizes = [list(map(len, jpegs(gray))) for _, _, gray in self._images()]
         for budget in sorted({*budgets, *(int(point.x) for point in self._points if point.part == "bytes")}):
             best = [best_fitting(each, budget) for each in sizes]
             chosen = [each[place] for each, place in zip(sizes, best, strict=True) if place is not None]
             if len(chosen) < len(sizes):
                 self._not_fitting.append(
-                    f"{budget} bytes: {len(sizes) - len(chosen)} of {len(sizes)} images do not fit as JPEG, whatever "
-                    "its quality."
+                    f"{budget} bytes: {len(sizes) - len(chosen)} of {len(sizes)} images do not fit as JPEG at any "
+                    "quality."
                 )
                 continue
             folder = self._directory / "jpeg" / str(budget)
             changes = {"data": None, "data_dir": str(folder), "source": "builtin", "images_per_class": None}
-            name, cell = f"JPEG of {budget} bytes at most", f"bytes/jpeg-{budget}"
-            self._add("bytes", "JPEG", name, float(np.mean(chosen)), cell, output=IMAGE, **changes)
+            name, run = f"JPEG of {budget} bytes at most", f"bytes/jpeg-{budget}"
+            self._add("bytes", "JPEG", name, float(np.mean(chosen)), run, output=IMAGE, **changes)
             if min(place for place in best if place is not None) == 99:
                 break
 
@@ -203,26 +202,26 @@ class Study:
         for series in dict.fromkeys(series for _, series, _ in rows):
             self._add("length", series, f"{own.frames} x {own.bins}", own.seconds, CLEAN)
 
-    def run(self, *, only_load: bool) -> list[studies.Result]:
-        """Runs what is not finished."""
+    def run(self, *, only_load: bool) -> list[sweep.Result]:
+        """Runs all recipes that are not finished."""
         if not only_load:
             self._write_jpeg()
         runs = [
-            studies.Run(
+            sweep.Run(
                 f"{name}/{seed}", {"point": name, "seed": seed}, dataclasses.replace(self._recipe, seed=seed, **changes)
             )
             for name, changes in self._recipes.items()
             for seed in range(FIRST_SEED, FIRST_SEED + self._seeds)
         ]
-        results = (studies.load if only_load else studies.sweep)(runs, self._directory)
+        results = (sweep.load if only_load else sweep.sweep)(runs, self._directory)
         found: dict[str, list[Report]] = {}
         for result in results:
             if result.report:
                 found.setdefault(str(result.run.factors["point"]), []).append(result.report)
-        # A point counts when all of its seeds are there.
+        # A point needs all of its seeds.
         reports = {name: runs for name, runs in found.items() if len(runs) == self._seeds}
         if IMAGE not in reports:
-            raise RuntimeError(f"The images themselves must be recognized first: see {self._directory / IMAGE}")
+            raise RuntimeError(f"The run on the images themselves must finish first. See {self._directory / IMAGE}")
         names = reports[IMAGE][0].names
         full_names = dict(zip(file_names(self._test), self._test.full_names, strict=True))
         self._retention = {
@@ -239,14 +238,14 @@ class Study:
             qualities = jpegs(gray)
             for budget in budgets:
                 place = best_fitting(list(map(len, qualities)), budget)
-                assert place is not None  # as all of them fit
+                assert place is not None  # all of them fit
                 files[root / str(budget) / split / f"{name}.jpg"] = qualities[place]
         self._directory.mkdir(parents=True, exist_ok=True)
-        with locked(self._directory / ".lock"):  # that of the sweep
+        with locked(self._directory / ".lock"):  # the lock of the sweep
             make_folder(root, files)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a point: of which plot it is, what was sent, and what was retained."""
+        """The rows of the CSV file, one for each point: its plot, what was transmitted, and what was retained."""
         return [
             {
                 "part": point.part,
@@ -256,7 +255,7 @@ class Study:
                 "bytes": round(point.x) if point.part == "bytes" else None,
                 "kbps": round(self._kbps(point), 2) if point.part == "bytes" and point.series != "JPEG" else None,
                 "seconds": round(point.x, 3) if point.part == "length" else None,
-                **figures(self._retention.get(point.cell)),
+                **figures(self._retention.get(point.run)),
             }
             for point in self._points
         ]
@@ -270,50 +269,54 @@ class Study:
         images = " to ".join(f"{width} x {height}" for height, width in dict.fromkeys((sizes[0], sizes[-1])))
         setting = (
             f"Data {recipe.data or 'of ' + str(recipe.data_dir)}: {len(self._test.class_names)} classes, "
-            f"{len(self._test)} test images of {images} pixels. Network {recipe.network}, a new head on frozen "
-            f"features. Signal chain {recipe.config}: {self._config.seconds:.2f} s of sound. {self._seeds} "
-            f"{'seed' if self._seeds == 1 else 'seeds'}. Training and testing pass the same channel. Error bars and "
-            "brackets are 95 % intervals over test images and, where there are several, seeds."
+            f"{len(self._test)} test images of {images} pixels. Network: {recipe.network}, a new head on frozen "
+            f"features. Signal chain: {recipe.config}, {self._config.seconds:.2f} s of audio. {self._seeds} "
+            f"{'seed' if self._seeds == 1 else 'seeds'}. Training and test audio passes the same channel. Error bars "
+            "and parentheses are 95 % intervals over test images and, if there are several, seeds."
         )
-        seen = self._retention[IMAGE]
-        bounds = f"The images themselves are recognized with an accuracy of {seen.image_accuracy:.3f}. " + (
-            f"Retention of the undisturbed sounds: {interval(clean) if clean else 'missing'}."
+        baseline = self._retention[IMAGE]
+        bounds = f"The accuracy on the images themselves is {baseline.image_accuracy:.3f}. " + (
+            f"The retention without a channel is {interval(clean) if clean else 'missing'}."
+        )
+        smoke = (
+            "This is a smoke run: it tests every step on a few small images. Its numbers say nothing about channels."
         )
         return [
-            Text("What a network recognizes of images that were sent as sounds, made by:"),
+            *([Note(smoke)] if self._smoke else []),
+            Text("The accuracy of a network on images that were transmitted as audio. Command:"),
             Code(self._command),
             Text(setting),
-            Text(bounds),
+            *([] if self._smoke else [Text(bounds)]),
             Heading("Noise"),
             *self._plot("noise", "white noise", "signal-to-noise ratio (dB)"),
             self._table("noise", "Retention under white noise", "SNR in dB", lambda point: f"{point.x:g}"),
             Heading("Bytes"),
             Text(
-                "Sounds as files of a codec, with headers, and beside them each image in gray as the best JPEG file "
-                "that fits as many bytes. Bytes are the mean of what came out."
+                "Audio as files of a codec, headers included, and each grayscale image as the JPEG file of the highest "
+                "quality that fits the same number of bytes. The number of bytes is the mean over the files."
             ),
             *map(Text, self._not_fitting),
-            *self._plot("bytes", "bytes of an image", "bytes", log_x=True),
+            *self._plot("bytes", "bytes", "bytes per image", log_x=True),
             self._table(
                 "bytes",
-                "Retention by the bytes sent",
+                "Retention by the bytes transmitted",
                 "bytes (kbit/s)",
                 lambda point: f"{point.x:.0f}" + (f" ({self._kbps(point):.1f})" if point.series != "JPEG" else ""),
             ),
             Heading("Length"),
             Text(
-                "The image is resized to so many frames x bins before it is sonified. An image with more pixels than "
-                "that loses some; one with fewer gains nothing from a longer sound."
+                "The image is resized to frames x bins before it is sonified. An image with more pixels loses detail. "
+                "An image with fewer pixels gains nothing from longer audio."
             ),
-            *self._plot("length", "the sound's length", "length of the sound (s)", log_x=True),
-            self._table("length", "Retention by the length of the sound", "seconds", lambda point: f"{point.x:.2f}"),
+            *self._plot("length", "duration", "duration (s)", log_x=True),
+            self._table("length", "Retention by duration", "seconds", lambda point: f"{point.x:.2f}"),
             *self._photos(),
             Heading("Other channels"),
             self._table("other", "Retention through other channels", None, str),
         ]
 
     def _photos(self) -> list[Block]:
-        """What of photos is left in sounds of all lengths, without a classifier."""
+        """The signal retention of photos for all durations."""
         images, rows = photos(), []
         for config in self._lengths:
             kept = [signal_retention(image, chain.sonify(image, config), config) for image in images]
@@ -322,47 +325,54 @@ class Study:
         side = f"{PHOTO_SIZE} x {PHOTO_SIZE}"
         return [
             Text(
-                f"The same of photos, without a classifier: {len(images)} squares of {side} pixels from the two that "
-                f"come with scikit-learn ({' and '.join(PHOTOS)}), heard back and compared with themselves in gray. "
-                f"What has fewer than {PHOTO_SIZE} frames, or bins, cannot hold all of their columns, or rows."
+                f"The signal retention of photos, without a classifier: {len(images)} squares of {side} pixels from "
+                f"the two photos of scikit-learn ({' and '.join(PHOTOS)}), reconstructed and compared with the "
+                f"grayscale originals. Fewer than {PHOTO_SIZE} frames or bins cannot hold all columns or rows."
             ),
             Table(
-                f"Signal retention of photos of {side} pixels, medians",
-                ["frames x bins", "seconds", "PSNR in dB", "SSIM"],
+                f"Signal retention of photos of {side} pixels: medians",
+                ["frames x bins", "seconds", "PSNR (dB)", "SSIM"],
                 rows,
             ),
         ]
 
     def _plot(self, part: str, by: str, x_label: str, *, log_x: bool = False) -> list[Block]:
         series: dict[str, list[tuple[float, float, float, float]]] = {}
-        told = []
+        texts, ends = [], []
         for point in self._points:
-            retention = self._retention.get(point.cell)
-            if point.part == part and retention:
-                values = (point.x, retention.value, retention.low, retention.high)
+            retention = self._retention.get(point.run)
+            if not retention:
+                continue
+            values = (point.x, retention.value, retention.low, retention.high)
+            ends += [value for value in values[1:] if math.isfinite(value)]
+            if point.part == part:
                 series.setdefault(point.series, []).append(values)
-                told.append(f"{point.name} {interval(retention)}")
-        if not told:
-            return [Text("None of these points is there.")]
+                texts.append(f"{point.name} {interval(retention)}")
+        if not texts:
+            return [Text("No run of this plot is finished.")]
+        title = f"Recognition retention by {by}"
+        order = list(dict.fromkeys(point.series for point in self._points))
+        margin = 0.04 * (max(ends) - min(ends)) if ends else 0.0
+        limits = (min(ends) - margin, max(ends) + margin) if margin else None
+        options: dict[str, Any] = {"log_x": log_x, "order": order, "y_limits": limits}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "plot.png"
-            title = f"Recognition retention by {by}"
-            plots.lines(series, path, title=title, x_label=x_label, y_label="retention", log_x=log_x)
-            return [Picture(part, path.read_bytes(), f"{title}: {'; '.join(told)}.")]
+            plots.lines(series, path, title=title, x_label=x_label, y_label="retention", **options)
+            return [Picture(part, path.read_bytes(), f"{title}: {'; '.join(texts)}.")]
 
     def _table(self, part: str, caption: str, measure: str | None, text: Any) -> Table:
         rows = []
         for point in sorted((p for p in self._points if p.part == part), key=lambda p: (p.series, p.x)):
-            retention = self._retention.get(point.cell)
+            retention = self._retention.get(point.run)
             known = [interval(retention), f"{retention.sonified_accuracy:.3f}"] if retention else ["missing", ""]
             name = f"{point.name}, {point.series}" if part == "length" else point.name
             rows.append([name, *([text(point)] if measure else []), *known])
-        first = {"length": "frames x bins, line of the plot"}.get(part, "sent as")
+        first = {"length": "frames x bins, line of the plot"}.get(part, "transmitted as")
         return Table(caption, [first, *([measure] if measure else []), "retention", "accuracy"], rows)
 
 
 def make_folder(root: Path, files: Mapping[Path, bytes]) -> None:
-    """Makes a folder hold these files and no others. One that is there already keeps its time, so runs can go on."""
+    """Makes a folder hold exactly these files. Unchanged files keep their time, so that runs can be resumed."""
     for path in sorted(root.rglob("*"), reverse=True):  # files before their folders
         if not path.is_dir():
             if path not in files:
@@ -375,7 +385,7 @@ def make_folder(root: Path, files: Mapping[Path, bytes]) -> None:
 
 
 def photos() -> list[np.ndarray]:
-    """Gray squares from the left, the middle and the right of each photo."""
+    """Grayscale squares from the left, the center and the right of each photo."""
     from sklearn.datasets import load_sample_image
 
     images = [to_gray(load_sample_image(name)) for name in PHOTOS]
@@ -394,12 +404,12 @@ def jpegs(gray: np.ndarray) -> list[bytes]:
 
 
 def best_fitting(sizes: Sequence[int], budget: int) -> int | None:
-    """Place of the highest quality whose file has so many bytes at most; at the lowest ones sizes may fall."""
+    """The index of the highest quality whose file fits; sizes need not increase with the quality."""
     return max((place for place, size in enumerate(sizes) if size <= budget), default=None)
 
 
 def with_bins(config: SonificationConfig, bins: int) -> SonificationConfig:
-    """The config with windows and steps that are shorter or longer in proportion to the bins."""
+    """The config with windows and steps in proportion to the number of bins."""
     prefixes = ("", "analysis_")
     names = [prefix + name for prefix in prefixes for name in ("fft_length", "frame_length", "frame_step")]
     lengths = {name: length for name in names if (length := getattr(config, name)) is not None}
@@ -407,7 +417,7 @@ def with_bins(config: SonificationConfig, bins: int) -> SonificationConfig:
 
 
 def file_names(examples: Examples) -> list[str]:
-    """The path of each example's file below a folder, without ending: its full name, made safe where it is not."""
+    """The path of each example's file in a folder, without suffix: its full name in a safe form."""
     folders, paths = safe_names(examples.class_names), [""] * len(examples)
     for label, folder in enumerate(folders):
         indices = np.flatnonzero(examples.labels == label).tolist()
@@ -417,9 +427,9 @@ def file_names(examples: Examples) -> list[str]:
 
 
 def in_order(report: Report, names: tuple[str, ...] | None, full_names: Mapping[str, str] | None = None) -> Report:
-    """The report with its test examples in the order of these names: a folder has another order than its source.
+    """The report with its test examples in the order of these names. The order of a folder differs from its source's.
 
-    Where its names are those of files that were made of the examples, `full_names` tells the examples' own.
+    If the names are those of files that were made from the examples, `full_names` maps them to the examples' names.
     """
     if names is None or report.names is None or report.names == names:
         return report

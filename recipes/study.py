@@ -1,7 +1,7 @@
-"""How much of an image survives in its sound: networks x data sets x signal chains x seeds, and a page of the results.
+"""How much of an image survives sonification: networks x data sets x signal chains x seeds, and a page of the results.
 
-Every run has a folder of its own. The same command again runs what is not finished, and writes the page anew.
-"image" is the baseline: the same network on the images themselves.
+Every run has a folder of its own. Run the same command again to resume an interrupted study. "image" is the baseline:
+the same network on the images themselves.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import Any
 from sonikeras import models
 from sonikeras.config import presets
 from sonikeras.config._errors import in_one_line
-from sonikeras.evaluation import sweep as studies
-from sonikeras.reporting import pages
-from sonikeras.reporting.findings import IMAGE, Findings
-from sonikeras.reporting.galleries import galleries
-from sonikeras.reporting.pages import Text
-from sonikeras.reporting.study_page import tables
+from sonikeras.evaluation import sweep
+from sonikeras.reporting import Text, write_html, write_markdown
+from sonikeras.reporting.examples import example_galleries
+from sonikeras.reporting.study import IMAGE, StudyResults
+from sonikeras.reporting.tables import confusion_matrices, study_tables
 from sonikeras.signal.engines import engines
 from sonikeras.training import Recipe
 
@@ -30,7 +29,7 @@ DATA = ("c2", "c4", "c10", "c15")
 FIRST_SEED = 42
 SMOKE: dict[str, Any] = {"data": ["c2", "c4"], "images_per_class": 10, "epochs": 2, "seeds": 2}
 SMOKE_SIZE = 64  # pixels
-TITLE = "How much of an image survives in its sound"
+TITLE = "How much of an image survives sonification"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,16 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     directory = Path(options.out)
     try:
         runs = make_runs(options)
-        results = (studies.load if options.only_page else studies.sweep)(runs, directory)
-        findings = Findings(results, directory)
-        studies.write_csv(findings.rows(), directory / "results.csv")
+        results = (sweep.load if options.only_page else sweep.sweep)(runs, directory)
+        study = StudyResults(results, directory)
+        sweep.write_csv(study.rows(), directory / "results.csv")
         given = shlex.join(each for each in arguments if each != "--only-page")
-        blocks = tables(findings, f"python recipes/study.py {given}".rstrip())
-        pages.write_html(directory / "study.html", TITLE, [*blocks, *galleries(findings)])
+        tables = study_tables(study, f"python recipes/study.py {given}".rstrip(), smoke=options.smoke)
+        write_html(directory / "study.html", TITLE, [*tables, *confusion_matrices(study), *example_galleries(study)])
         if options.page:
-            pages.write_markdown(options.page, TITLE, [*blocks, Text(LEFT_OUT)])
+            write_markdown(options.page, TITLE, [*tables, Text(LIMITS)])
     except KeyboardInterrupt:
-        sys.exit(f"Interrupted. The same command goes on from the last finished epoch in {directory}.")
+        sys.exit(f"Interrupted. Run the same command again to resume from the last finished epoch in {directory}.")
     except Exception as error:
         if (message := in_one_line(error)) is None:
             raise
@@ -59,35 +58,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"error: {len(failed)} of {len(results)} runs failed: {', '.join(failed)}. See their error.txt.")
 
 
-LEFT_OUT = (
-    "Pictures are squeezed whole into the size of the network. The published study cut out their middle, 44 % of "
-    "the time; what that costs is on the page about training. Networks whose weights are not at hand were not "
-    "measured, nor were colors: a sound carries brightness alone. The command also writes study.html, a page in "
-    "one file that has besides: the confusion matrices as tables, images with their sounds to play, their "
-    "spectrograms and the images heard back, what the network looks at (Grad-CAM), and the images that are lost: "
-    "right when seen, wrong when heard."
+LIMITS = (
+    "Every picture is resized as a whole to the input size of the network. The published study cropped the center, "
+    "44 % of the duration; the page on training has the cost of this crop. Only networks with local weights were "
+    "measured, and only grayscale images. study.html, a single self-contained file, also has confusion matrices, audio "
+    "clips, spectrograms and reconstructed images, Grad-CAM heat maps, and lost images: those that are classified "
+    "correctly as images and wrongly when sonified."
 )
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--models", nargs="+", default=["efficientnet_lite0"], help=f"of {', '.join(models.backbones())}")
-    add("--data", nargs="+", help=f"default: {' '.join(DATA)}; with --data-dir all of its classes")
-    add("--configs", nargs="+", choices=[IMAGE, *presets()], default=[IMAGE, "lossless", "matched", "study"])
-    add("--seeds", type=int, help=f"how many, from {FIRST_SEED} on. Default: 3")
-    add("--data-dir", help="folder <class>/* or {train,test}/<class>/* to take instead of the built-in images")
-    add("--source", default="builtin", help="where images come from without --data-dir. Default: %(default)s")
-    add("--weights", default="imagenet", help='"imagenet", "none" or a file. Default: %(default)s')
-    add("--images-per-class", type=int, help="at most so many, a fifth of them for testing. Default: all")
+    add("--models", nargs="+", default=["efficientnet_lite0"], help=f"networks: {', '.join(models.backbones())}")
+    add("--data", nargs="+", help=f"Default: {' '.join(DATA)}; with --data-dir all of its classes")
+    add("--configs", nargs="+", choices=[IMAGE, *presets()], default=[IMAGE, "lossless", "matched", "study"],
+        help="signal chains. Default: image lossless matched study")  # fmt: skip
+    add("--seeds", type=int, help=f"number of seeds, starting at {FIRST_SEED}. Default: 3")
+    add("--data-dir", help="folder of images, <class>/* or {train,test}/<class>/*, instead of the built-in ones")
+    add("--source", default="builtin", help="source of the images without --data-dir. Default: %(default)s")
+    add("--weights", default="imagenet", help='"imagenet", "none" or the path of a file. Default: %(default)s')
+    add("--images-per-class", type=int, help="largest number, a fifth of them for testing. Default: all")
     add("--epochs", type=int, help="Default: 25")
     add("--head", choices=models.heads(), default="linear", help="Default: %(default)s")
     add("--batch-norm", choices=models.BATCH_NORMS, default="inference", help="Default: %(default)s")
-    add("--engine", choices=["auto", *engines()], default="auto", help="of the sonification. Default: %(default)s")
+    add(
+        "--engine",
+        choices=["auto", *engines()],
+        default="auto",
+        help="engine of the sonification. Default: %(default)s",
+    )
     add("--out", help="folder of the study. Default: runs/study, or runs/study-smoke")
-    add("--page", metavar="PATH", help="write the results as Markdown too, with figures in images/ beside it")
-    add("--only-page", action="store_true", help="run nothing; write the page of what is there")
-    add("--smoke", action="store_true", help=f"five minutes at most through every step: {SMOKE}, {SMOKE_SIZE} pixels")
+    add("--page", metavar="PATH", help="also write the results as Markdown, with figures in images/ beside it")
+    add("--only-page", action="store_true", help="run nothing; write the page of the finished runs")
+    add("--smoke", action="store_true", help="test every step on a few small images, in five minutes at most")
     options = parser.parse_args(arguments)
     defaults: dict[str, Any] = {"data": list(DATA), "epochs": 25, "seeds": 3} | (SMOKE if options.smoke else {})
     for name, value in (defaults | ({"data": [None]} if options.data_dir else {})).items():
@@ -99,7 +103,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def make_runs(options: argparse.Namespace) -> list[studies.Run]:
+def make_runs(options: argparse.Namespace) -> list[sweep.Run]:
     runs = []
     networks = [models.spec(name) for name in dict.fromkeys(options.models)]
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
@@ -123,7 +127,7 @@ def make_runs(options: argparse.Namespace) -> list[studies.Run]:
         )
         name = data or "all"
         factors: dict[str, str | int | float] = {"data": name, "network": spec.name, "config": config, "seed": seed}
-        runs.append(studies.Run(f"{name}/{spec.name}/{config}/{seed}", factors, recipe))
+        runs.append(sweep.Run(f"{name}/{spec.name}/{config}/{seed}", factors, recipe))
     return runs
 
 

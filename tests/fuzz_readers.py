@@ -359,15 +359,15 @@ def _report(file: str) -> Reader:
 
 def _run() -> Reader:
     def seeds(folder: Path) -> list[bytes]:
-        import sonikeras.reporting.findings  # noqa: F401
+        import sonikeras.reporting.study  # noqa: F401
 
         return [json.dumps({"network": "x", "data": {"train": "0" * 64}, "seed": 0}, indent=2).encode()]
 
     def read(path: Path) -> Any:
-        from sonikeras.reporting.findings import Findings
+        from sonikeras.reporting.study import StudyResults
 
-        run = SimpleNamespace(cell=SimpleNamespace(name=path.parent.name))
-        noted = Findings.noted(SimpleNamespace(directory=path.parent.parent), run)  # type: ignore[arg-type]
+        run = SimpleNamespace(name=path.parent.name)
+        noted = StudyResults.noted(SimpleNamespace(directory=path.parent.parent), run)  # type: ignore[arg-type]
         assert isinstance(noted, dict)
         return noted
 

@@ -1,4 +1,4 @@
-"""The benchmark runs through, and its figures make sense."""
+"""The benchmark runs through all subjects, and its results are plausible."""
 
 import json
 import subprocess
@@ -12,16 +12,17 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """The recipe, whose parts are measured in this process: one for each takes minutes to start."""
+    """The recipe, with its parts measured in this process: to start one for each takes minutes."""
     monkeypatch.syspath_prepend(RECIPES)
     import benchmark
+    from benchmarks import measuring
 
     def run(options, *part, cores, **variables):
         monkeypatch.setenv("SONIKERAS_BENCHMARK_CORES", str(cores))
         return json.loads(json.dumps(benchmark.PARTS[part[0]](*part[1:], options)))
 
-    monkeypatch.setattr(benchmark, "run", run)
-    monkeypatch.setattr(benchmark, "limit_threads", lambda: None)  # which only a new process can
+    monkeypatch.setattr(measuring, "run", run)
+    monkeypatch.setattr(measuring, "limit_threads", lambda: None)  # which only a new process can
     return benchmark
 
 
@@ -45,6 +46,10 @@ def test_benchmark(benchmark, monkeypatch, capsys):
     assert all(value > 0 for value in results["pipeline"].values())
     assert results["frozen features"]["ratio"] > 1
     assert results["steps"]["efficientnet_lite0"]["MiB"] > 100
+    assert all(rate > 0 for rate in results["records"].values())
+    for command, seconds in results["command line"].items():
+        known = [value for value in seconds.values() if value is not None]
+        assert all(value > 0 for value in known) and (known or command == "sonikeras --version")
     text = Path("out/benchmark.md").read_text()
     assert text in capsys.readouterr().out and "| numba, matched |" in text
     assert Path("out/speed_quality.png").stat().st_size > 10_000
@@ -58,7 +63,7 @@ def test_accelerator(benchmark, monkeypatch, capsys):
     assert Path("out/accelerator.md").read_text() in capsys.readouterr().out
 
 
-def test_a_part_in_a_process_of_its_own():
-    command = [sys.executable, RECIPES / "benchmark.py", "--smoke", "--rounds", "1", "--part", "librosa-search"]
+def test_a_part_runs_in_a_process_of_its_own():
+    command = [sys.executable, RECIPES / "benchmark.py", "--smoke", "--rounds", "1", "--part", "librosa"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(result.stdout)["convergence"] < -20

@@ -1,6 +1,6 @@
-"""The figures of a report, and of one image on its way through sound.
+"""Figures of a report, and of one image through the signal chain.
 
-They are drawn without pyplot, hence without a display and without global state: any thread may draw.
+They are drawn without pyplot, so they need no display and no global state: any thread may draw.
 """
 
 from __future__ import annotations
@@ -22,32 +22,44 @@ if TYPE_CHECKING:
 _TRAIN, _VALIDATION = "#1f5fa8", "#e07b00"
 
 
-# Okabe and Ito's colors, which color-blind people tell apart too, less the yellow that is too light for lines.
+# The palette of Okabe and Ito for color-blind readers, without its yellow, which is too light for lines.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000")
 
 
 _MARKERS = "osD^vPX*"
 
 
-_HEAT = "#00b4ff"  # which neither grays nor the colormaps of spectrograms have
+_HEAT = "#00b4ff"  # a color of neither grays nor the colormaps of spectrograms
 
 
-_NEAREST_TICKS = 0.05  # share of the axis
+_NEAREST_TICKS = 0.05  # fraction of the axis
 
 
-_LONGEST_NAME = 26  # characters; longer ones are shortened, so that the matrix keeps its room
+_LEGEND_CHARACTERS = 98  # of a row of a legend below a plot of 9 inches
 
 
-_FULL_SIZE_CLASSES = 25  # up to so many classes fit a 10 x 8 inch matrix; beyond, the figure grows
+_LONGEST_NAME = 26  # characters; longer names are shortened to leave room for the matrix
 
 
-def curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str]) -> None:
-    """Draws loss and accuracy over the epochs, training and validation, side by side on 15 x 7 inches.
+_FULL_SIZE_CLASSES = 25  # the most classes that fit a 10 x 8 inch matrix; the figure grows with more
+
+
+def curves(
+    history: Mapping[str, Sequence[float]],
+    path: str | os.PathLike[str],
+    *,
+    split: str = "validation",
+    y_limits: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Draws loss and accuracy over the epochs side by side on 15 x 7 inches.
 
     Args:
-        history: Values per epoch, as `keras.callbacks.History.history`: of `loss`, `val_loss`, `accuracy` and
-            `val_accuracy` those that exist. Validation that ran every k-th epoch is drawn at those epochs.
-        path: Image file to write, atomically; its suffix is the format.
+        history: Values per epoch, as `keras.callbacks.History.history`: `loss`, `val_loss`, `accuracy` and
+            `val_accuracy`, or some of them. Values of every k-th epoch are drawn at those epochs.
+        path: Image file to write, atomically. Its suffix sets the format.
+        split: Name of the split that the `val_` values belong to, for the legend. Defaults to `"validation"`.
+        y_limits: Dict, the lowest and highest value of the axis of `"loss"` or `"accuracy"`. Pass the same for figures
+            that are to be compared. Defaults to `None`: the axes fit the values.
 
     Raises:
         ValueError: If matplotlib does not know the format.
@@ -61,48 +73,52 @@ def curves(history: Mapping[str, Sequence[float]], path: str | os.PathLike[str])
     True
     """
     figure = _figure(15, 7)
+    found: dict[str, Any] = {}
     for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        _draw_curves(axes, key, history)
+        _draw_curves(axes, key, history, split)
+        if y_limits and key in y_limits:
+            axes.set_ylim(y_limits[key])
+        found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, fontsize=13, frameon=False)
     _save(figure, path)
 
 
-def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]]) -> None:
+def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]], split: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     epochs = max(len(history.get(key, ())), len(history.get(f"val_{key}", ())))
-    for name, label, color in ((key, "training", _TRAIN), (f"val_{key}", "validation", _VALIDATION)):
+    for name, label, color in ((key, "training", _TRAIN), (f"val_{key}", split, _VALIDATION)):
         values = history.get(name, ())
         if len(values):
             step = epochs // len(values)
-            # Markers: a line of one point would be invisible.
+            # Without markers a line of one point is invisible.
             axes.plot(step * np.arange(1, len(values) + 1), values, "o-", color=color, label=label, lw=2, ms=5)
     axes.set_title(key.capitalize(), fontsize=16)
     axes.set_xlabel("epoch", fontsize=13)
-    axes.set_ylabel("cross-entropy" if key == "loss" else "share of examples", fontsize=13)
+    axes.set_ylabel("cross-entropy (nats)" if key == "loss" else "fraction of examples", fontsize=13)
     axes.tick_params(labelsize=11)
     axes.set_xlim(0.5, max(epochs, 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
-    if epochs:
-        axes.legend(fontsize=13, frameon=False)
-    else:
+    if not epochs:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", fontsize=13, color="gray")
 
 
 def confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str], *, rates: bool = False
 ) -> None:
-    """Draws a confusion matrix as a heat map in blues with the counts in it, on 10 x 8 inches.
+    """Draws a confusion matrix as a heat map with the counts in it, on 10 x 8 inches.
 
-    Names may be in any script for which a font is installed; a name without one is drawn as `class` and its index.
+    Class names may be in any script with an installed font. Without a font, a name is drawn as `class` and its index.
 
     Args:
         matrix: Counts of shape `[classes, classes]`: true classes are rows, predicted classes are columns.
-        class_names: Name of each class, drawn as they are (no `$` formulas), long ones shortened in the middle.
-        path: Image file to write, atomically; its suffix is the format.
-        rates: Boolean, whether `matrix` holds shares of the true class, `Report.confusion_rates`, and not counts. They
-            are drawn in per cent. Defaults to `False`.
+        class_names: Name of each class, drawn literally (no `$` formulas). Long names are shortened in the middle.
+        path: Image file to write, atomically. Its suffix sets the format.
+        rates: Boolean, whether `matrix` holds fractions of the true class, as `Report.confusion_rates`, instead of
+            counts. They are drawn in percent. Defaults to `False`.
 
     Raises:
         ValueError: If the matrix is not square with one row a class name.
@@ -127,7 +143,7 @@ def confusion(
     axes = figure.add_subplot()
     highest = 100 if rates else max(1, matrix.max())
     heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
-    unit = "% of the true class's examples" if rates else "examples"
+    unit = "% of the examples of the true class" if rates else "examples"
     figure.colorbar(heat, ax=axes, pad=0.02).set_label(unit, fontsize=12)
 
     digits = len(str(matrix.max()))
@@ -158,17 +174,22 @@ def lines(
     x_label: str,
     y_label: str,
     log_x: bool = False,
+    order: Sequence[str] | None = None,
+    y_limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draws series of points with error bars, joined by lines, on 9 x 6 inches.
+    """Draws series of points with error bars, connected by lines, on 9 x 6 inches.
 
     Args:
-        series: For each name its points `(x, value, low, high)`, where `low` to `high` is the error bar. A point whose
-            value is NaN is left out, and a bar of which an end is NaN or infinite. Names are drawn as they are.
-        path: Image file to write, atomically; its suffix is the format.
+        series: For each name its points `(x, value, low, high)`, where `low` to `high` is the error bar. A point with
+            a NaN value is left out, and so is a bar with a NaN or infinite end. Names are drawn literally.
+        path: Image file to write, atomically. Its suffix sets the format.
         title: Text above the plot.
-        x_label: Text below it, with its unit.
-        y_label: Text beside it, with its unit.
+        x_label: Label of the x axis, with its unit.
+        y_label: Label of the y axis, with its unit.
         log_x: Boolean, whether the x axis is logarithmic. Defaults to `False`.
+        order: All names that share colors, a series' color and marker being that of its place. Pass the same for
+            figures that are to be compared. Defaults to `None`: the names of `series`.
+        y_limits: Lowest and highest value of the y axis. Defaults to `None`: the axis fits the values.
 
     Raises:
         ValueError: If a point is not four numbers.
@@ -189,25 +210,27 @@ def lines(
     if log_x:
         axes.set_xscale("log")
     names, families = _drawable(list(series), longest=40)
+    order = list(dict.fromkeys([*(order or ()), *series]))
     places: set[float] = set()
-    for i, (name, points) in enumerate(zip(names, series.values(), strict=True)):
+    for i, (name, (key, points)) in enumerate(zip(names, series.items(), strict=True)):
         array = np.array(sorted(points), dtype=float).reshape(-1, 4)
         x, value, low, high = array[~np.isnan(array[:, 1])].T
         barred = np.isfinite(low) & np.isfinite(high)
         places |= set(x.tolist())
-        color = _COLORS[i % len(_COLORS)]
+        place = order.index(key)
+        color, marker = _COLORS[place % len(_COLORS)], _MARKERS[place % len(_MARKERS)]
         drawn: list[Any] = [
-            *axes.plot(x, value, marker=_MARKERS[i % len(_MARKERS)], label=name, color=color, lw=1.8, ms=6),
+            *axes.plot(x, value, marker=marker, label=name, color=color, lw=1.8, ms=6),
             *axes.plot(np.tile(x[barred], 2), np.r_[low[barred], high[barred]], "_", color=color, ms=8, mew=1.5),
             axes.vlines(x[barred], low[barred], high[barred], color=color, lw=1.5),
         ]
-        # Bars of different series at one x stand beside each other, by some hundredths of an inch.
+        # Bars of different series at one x are drawn side by side, a few hundredths of an inch apart.
         aside = ScaledTranslation((i - (len(names) - 1) / 2) * 0.06, 0, figure.dpi_scale_trans)
         for artist in drawn:
             artist.set_transform(axes.transData + aside)
     ticks = np.array(sorted(places))
     gaps = np.diff(np.log(ticks) if log_x else ticks)
-    if len(ticks) and (gaps >= _NEAREST_TICKS * gaps.sum()).all():  # each point's place has room for its number
+    if len(ticks) and (gaps >= _NEAREST_TICKS * gaps.sum()).all():  # every point has room for its number
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     axes.set_title(title, fontsize=15, parse_math=False)
@@ -216,8 +239,11 @@ def lines(
     axes.tick_params(labelsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.3)
+    if y_limits is not None:
+        axes.set_ylim(y_limits)
     if names:
-        legend = axes.legend(fontsize=12, frameon=False)
+        columns = int(np.clip(_LEGEND_CHARACTERS // (max(map(len, names)) + 6), 1, len(names)))
+        legend = figure.legend(loc="outside lower center", ncols=columns, fontsize=12, frameon=False)
         for text in legend.get_texts():
             text.set_fontfamily(families)
             text.set_parse_math(False)
@@ -229,20 +255,20 @@ def sample(
     audio: np.ndarray,
     sample_rate: float,
     picture: np.ndarray,
-    heard: np.ndarray,
+    reconstruction: np.ndarray,
     path: str | os.PathLike[str],
     title: str | None = None,
 ) -> None:
-    """Draws one image's way through sound in a row: image, waveform, spectrogram picture, the image heard back.
+    """Draws one image through the signal chain in a row: image, waveform, spectrogram, reconstructed image.
 
     Args:
         image: uint8 array of shape `[height, width]` or `[height, width, 3]`.
-        audio: The sound, float array of shape `[samples]`, one or more.
-        sample_rate: Samples a second, in hertz.
-        picture: The sound's spectrogram, uint8 array of shape `[height, width, 3]`: the first row is half the sample
-            rate, the last row 0 Hz, the columns go over the whole duration.
-        heard: uint8 array of shape `[height, width]`, of any size; drawn in the proportions of `image`.
-        path: Image file to write, atomically; its suffix is the format.
+        audio: Float array of shape `[samples]`, with one sample or more.
+        sample_rate: Number in hertz.
+        picture: Spectrogram of the audio, uint8 array of shape `[height, width, 3]`. The first row is half the sample
+            rate, the last row is 0 Hz, and the columns span the whole duration.
+        reconstruction: uint8 array of shape `[height, width]`, of any size. It is drawn in the proportions of `image`.
+        path: Image file to write, atomically. Its suffix sets the format.
         title: Text above the row. Defaults to `None`.
 
     Raises:
@@ -266,12 +292,12 @@ def sample(
     proportion = image.shape[0] / image.shape[1]
     duration = audio.size / sample_rate
     figure = _figure(16, 4)
-    # In inches: the two images get, within reason, the width at which they are as high as the plots, which share the
-    # rest, less what their labels need.
+    # In inches. The two images get the width at which they are as high as the plots, within bounds. The plots divide
+    # the rest, less the room for their labels.
     image_width = float(np.clip(3.2 / proportion, 2, 4))
     plot_width = (16 - 1.8 - 2 * image_width) / 2
     panels = figure.subplots(1, 4, width_ratios=[image_width, plot_width, plot_width, image_width])
-    for axes, name in zip(panels, ("image", "sound", "spectrogram", "image heard back"), strict=True):
+    for axes, name in zip(panels, ("image", "audio", "spectrogram", "reconstructed image"), strict=True):
         axes.set_title(name, fontsize=13)
 
     _draw_image(panels[0], image, proportion)
@@ -279,7 +305,7 @@ def sample(
     panels[2].imshow(picture, extent=(0, duration, 0, sample_rate / 2000), aspect="auto", interpolation="antialiased")
     panels[2].set_xlabel("time (s)")
     panels[2].set_ylabel("frequency (kHz)")
-    _draw_image(panels[3], heard, proportion)
+    _draw_image(panels[3], reconstruction, proportion)
     if title is not None:
         (text,), families = _drawable([title], longest=120)
         figure.suptitle(text, fontsize=16, fontfamily=families, parse_math=False)
@@ -295,21 +321,21 @@ def attention(
     path: str | os.PathLike[str],
     title: str | None = None,
 ) -> None:
-    """Draws what a classifier looks at, on the image and on the spectrogram of its sound, side by side.
+    """Draws heat maps over an image and over the spectrogram of its audio, side by side.
 
-    The more a place counts, the bluer it is; the contour holds what counts at least half as much as the most.
+    Hot regions are blue. A contour surrounds the regions of at least half the highest heat.
 
     Args:
         image: uint8 array of shape `[height, width]` or `[height, width, 3]`.
         image_heat: Array of shape `[height, width]` in 0..1, as from `sonikeras.models.saliency.uncropped`.
-        picture: The sound's spectrogram, uint8 array of shape `[height, width, 3]`, low frequencies below.
-        picture_heat: Array of its height and width in 0..1.
+        picture: Spectrogram of the audio, uint8 array of shape `[height, width, 3]`, low frequencies at the bottom.
+        picture_heat: Array of shape `[height, width]` of `picture` in 0..1.
         extent: `(start, end, low, high)` of the picture, in s and Hz, as from `sonikeras.models.saliency.extent`.
-        path: Image file to write, atomically; its suffix is the format.
-        title: Text above them. Defaults to `None`.
+        path: Image file to write, atomically. Its suffix sets the format.
+        title: Text above the figure. Defaults to `None`.
 
     Raises:
-        ValueError: If a heat map has not the size of what it lies over.
+        ValueError: If a heat map and the image below it differ in height or width.
 
     Example:
 
@@ -325,7 +351,7 @@ def attention(
     for name, heat, below in (("image_heat", image_heat, image), ("picture_heat", picture_heat, picture)):
         if np.shape(heat) != below.shape[:2]:
             raise ValueError(
-                f"Argument `{name}` must have the height and width of what it lies over, {below.shape[:2]}. "
+                f"Argument `{name}` must have the height and width of the image below it, {below.shape[:2]}. "
                 f"Received: {name} of shape {np.shape(heat)}"
             )
     proportion = image.shape[0] / image.shape[1]
@@ -336,7 +362,7 @@ def attention(
     left.set_title("image", fontsize=13)
     start, end, low, high = extent
     right.imshow(picture, extent=(start, end, low / 1000, high / 1000), aspect="auto", interpolation="antialiased")
-    right.set_title("spectrogram of its sound", fontsize=13)
+    right.set_title("spectrogram", fontsize=13)
     right.set_xlabel("time (s)")
     right.set_ylabel("frequency (kHz)")
     for axes, heat in ((left, image_heat), (right, picture_heat)):
@@ -353,16 +379,16 @@ def attention(
 
 
 def _draw_image(axes: Axes, image: np.ndarray, proportion: float) -> None:
-    """Shows a gray or color image as `proportion` times as high as wide, whatever its own size."""
+    """Shows a gray or color image `proportion` times as high as wide, whatever its pixel size."""
     height, width = image.shape[:2]
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, aspect=proportion * width / height)
-    axes.set_anchor("N")  # so that the titles of the row are level
+    axes.set_anchor("N")  # aligns the titles of the row
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def _draw_waveform(axes: Axes, audio: np.ndarray, duration: float) -> None:
-    # The envelope: a line through some 10^5 samples is slower to draw and looks the same.
+    # The envelope. A line through some 10^5 samples is slower to draw and looks the same.
     columns = min(audio.size, 1200)
     starts = np.arange(columns) * audio.size // columns
     seconds = starts * (duration / audio.size)
@@ -377,7 +403,7 @@ def _draw_waveform(axes: Axes, audio: np.ndarray, duration: float) -> None:
 
 
 def _drawable(names: Sequence[str], longest: int = _LONGEST_NAME) -> tuple[list[str], list[str]]:
-    """Names as they can be drawn in one line each, and the font families, in order of preference, to do it with."""
+    """Names in a form that fits one line each, and the font families to draw them, in order of preference."""
     from matplotlib import font_manager
 
     lines = [" ".join(str(name).split()) for name in names]
@@ -386,7 +412,7 @@ def _drawable(names: Sequence[str], longest: int = _LONGEST_NAME) -> tuple[list[
     families = list(default.get_family())
     missing = _missing(set("".join(lines)), font_manager.findfont(default))
     for entry in font_manager.fontManager.ttflist:
-        # "Last Resort" claims every character, and draws boxes.
+        # "Last Resort" claims every character and draws boxes.
         if missing and not entry.name.startswith("Last Resort"):
             still_missing = _missing(missing, entry.fname)
             if still_missing < missing:

@@ -19,7 +19,7 @@ from sonikeras.config import _files as files
 from sonikeras.config._claims import claim
 from sonikeras.evaluation import FormatError, Report, evaluate, plots
 from sonikeras.evaluation.report import wilson_interval
-from sonikeras.reporting.findings import mean_accuracy
+from sonikeras.reporting.study import mean_accuracy
 
 NAMES = ["cat", "dog", "motor_cycle", "a, $strange$ имя"]
 FIGURES = ["confusion.png", "curves.png"]

@@ -407,7 +407,7 @@ def test_recipe(recipe, image_folder, monkeypatch):
     page = Path("site/page.md").read_text()
     assert "| 128 x 512 | 3.00 |" in page
     assert Path("site/images/page-bytes.png").exists() and "2 test images of 80 x 60 pixels" in page
-    assert "350 bytes: 8 of 8 images do not fit as JPEG, whatever its quality." in page
+    assert "350 bytes: 8 of 8 images do not fit as JPEG at any quality." in page
     with open("out/channels.csv", newline="") as file:
         clean, yardstick = csv.DictReader(file)
     assert (clean["series"], clean["bytes"], clean["kbps"]) == ("16-bit PCM", "132096", "352.8")
@@ -421,9 +421,9 @@ def test_bytes_are_those_of_all_classes(recipe, image_folder, monkeypatch):
     options = recipe.parse(["--smoke", "--data-dir", str(root), "--images-per-class", "10", "--config", "lossless"])
     study = recipe.Study(options, Path("out"), "command")
     (batch,) = study._recipe.dataset("test", output="audio", shuffle=False)
-    heard, labels = (part.numpy() for part in batch)
+    audio, labels = (part.numpy() for part in batch)
     assert labels.tolist() == [0, 0, 1, 1]
-    np.testing.assert_array_equal(study._sounds, heard[[0, -1]])
+    np.testing.assert_array_equal(study._audio, audio[[0, -1]])
 
 
 @pytest.mark.parametrize(

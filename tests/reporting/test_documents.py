@@ -1,4 +1,4 @@
-"""Pages hold everything themselves, can be read without seeing them, and show texts as texts; a real browser agrees."""
+"""HTML documents are self-contained, accessible and escaped; Markdown is escaped; a real browser agrees."""
 
 import contextlib
 import html.parser
@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import sonikeras
-from sonikeras.reporting.pages import (
+from sonikeras.reporting import (
+    AudioClip,
     Code,
     Details,
     Gallery,
     Heading,
+    Note,
     Picture,
-    Sound,
     Table,
     Text,
     png,
@@ -45,16 +46,17 @@ FLAGS = [
 def blocks():
     config = sonikeras.SonificationConfig.preset("lossless")
     image = np.arange(64, dtype="uint8").reshape(8, 8)
-    sound = encode_pcm16(to_pcm16(sonikeras.sonify(image, config)), config, ".flac")
+    clip = encode_pcm16(to_pcm16(sonikeras.sonify(image, config)), config, ".flac")
     picture = Picture("plot", png(image, side=80), f"The image {HOSTILE}.", "an image")
     return [
         Text(HOSTILE),
+        Note(HOSTILE),
         Heading(HOSTILE),
         Code("ls < in > out"),
         Table(HOSTILE, [HOSTILE, "number"], [[HOSTILE, "0.5 (0.4 to 0.6)"], ["other", "–"]]),
         picture,
         Heading("Cards", 3),
-        Gallery([[picture, Sound(HOSTILE, sound)], [Text("second")]]),
+        Gallery([[picture, AudioClip(HOSTILE, clip)], [Text("second")]]),
         Details("more", [Table("inner", ["a"], [["1"]])]),
     ]
 
@@ -176,16 +178,16 @@ def open_browser(profile):
 
 
 def check_page(browser, path):
-    """Opens a page: all pictures are drawn, all sounds play, nothing else is loaded. Returns the sounds' seconds."""
+    """Opens a page: all pictures are drawn, all clips play, nothing else is loaded. Returns the clips' seconds."""
     browser.get(path.as_uri())
     play = """
-        const [sound, done] = arguments;
-        sound.ontimeupdate = () => sound.currentTime && done([sound.duration, sound.readyState, sound.error]);
-        sound.muted = true;
-        sound.play().catch(error => done([0, 0, String(error)]));
+        const [clip, done] = arguments;
+        clip.ontimeupdate = () => clip.currentTime && done([clip.duration, clip.readyState, clip.error]);
+        clip.muted = true;
+        clip.play().catch(error => done([0, 0, String(error)]));
     """
-    sounds = browser.find_elements("css selector", "audio")
-    played = [browser.execute_async_script(play, sound) for sound in sounds]
+    clips = browser.find_elements("css selector", "audio")
+    played = [browser.execute_async_script(play, clip) for clip in clips]
     assert all(ready >= 2 and error is None for _, ready, error in played)
     drawn = "return [...document.images].map(image => image.complete && image.naturalWidth)"
     assert all(browser.execute_script(drawn))
