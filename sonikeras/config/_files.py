@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import sys
+import tokenize
 import unicodedata
 import uuid
 import zipfile
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sonikeras.config._checks import shown
 
 _PART = ".part"  # in the name of what is not yet whole
 
@@ -330,12 +333,15 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as found:
             if not isinstance(found, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            return dict(found.items())
+            arrays = dict(found.items())
+        if others := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
+            raise ValueError(f"members that are no arrays: {shown(others)}")
+        return arrays
     except FileNotFoundError:
         raise
     except (
         *(ValueError, EOFError, KeyError, OSError, MemoryError, OverflowError, TypeError, SyntaxError, RecursionError),
-        *(NotImplementedError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error),
+        *(NotImplementedError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
     ) as error:
         raise ValueError(
             f"A file of arrays must be a whole .npz, as it was written: this one is damaged. Delete it, and it is made "
@@ -382,9 +388,10 @@ def claim(
     old, new = (dict(_leaves({key: each.get(key) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     if differences:
+        each = (f"{key[:200]!r}: ({shown(old)}, {shown(new)})" for key, (old, new) in differences.items())
         raise ValueError(
             f"A folder must be new or hold what was made in the same way: choose another one. "
-            f"Received: {Path(path).parent}, which differs (there, now) in {differences}"
+            f"Received: {Path(path).parent}, which differs (there, now) in {{{', '.join(each)[:4000]}}}"
         )
     for leftover in [] if first or shared else Path(path).parent.rglob(f".*{_PART}*"):
         leftover.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from sonikeras.config._checks import shown
 from sonikeras.config._files import check_no_link, explaining_full_disk, is_file_name, no_follow, parse_json, replacing
 from sonikeras.sources import SPLITS, records
 
@@ -58,6 +59,9 @@ _LAST = "."  # behind the checksum of the last row
 
 
 _DIGITS = 16  # of a checksum
+
+
+_CHECKSUM = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 
 def example_key(split: str, class_name: str, name: str) -> str:
@@ -111,7 +115,7 @@ def read_manifest(path: str | os.PathLike) -> Iterator[Row]:
             *columns, last = next(lines, [""])
             unchecked = [*columns, last] == _UNCHECKED
             if not unchecked and [*columns, last.removesuffix(_LAST)] != COLUMNS:
-                raise ValueError(f"the columns {[*columns, last]}")
+                raise ValueError(f"the columns {shown([*columns, last])}")
             checksum = ""
             for fields in lines:
                 if not unchecked:
@@ -271,7 +275,8 @@ def _journal_row(line: bytes) -> Row:
     fields = parse_json(line)
     if not isinstance(fields, list):
         raise ValueError(f"a JSON {type(fields).__name__}")
-    if len(fields) == len(COLUMNS):
+    # Lines of version 0.1.0 have no checksum; one that has lost a field is none of them.
+    if len(fields) == len(COLUMNS) or (fields and _CHECKSUM.fullmatch(str(fields[-1]))):
         *fields, checksum = fields
         if checksum != _chained("", fields):
             raise ValueError("it does not fit its checksum")
@@ -282,7 +287,7 @@ def _row(fields: Sequence[Any], number: type | None) -> Row:
     """The row of such fields, of which integers are given as such, or as digits where `number` is `int`.
 
     Raises:
-        ValueError: They are not those of one, or name a file that is not that of the example.
+        ValueError: They are not those of one row, or name a file that is not that of the example.
     """
     if len(fields) != len(_TYPES):
         raise ValueError(f"{len(fields)} values")
@@ -294,6 +299,8 @@ def _row(fields: Sequence[Any], number: type | None) -> Row:
             raise ValueError(f"the value {field!r:.80}")
         values.append(field)
     row = Row(*values)
+    if row.spectral_convergence:
+        float(row.spectral_convergence)
     for name, endings in ((row.sound, (".wav", ".flac")), *([(row.picture, (".png",))] if row.picture else [])):
         if not _is_own(row, name, endings):
             raise ValueError(f"the file {name!r:.200}, which is not that of the example {row.key!r:.200}")

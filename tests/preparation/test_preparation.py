@@ -425,6 +425,31 @@ def test_damaged_journal(tmp_path, finished, line):
         assert changed == {name for row in noted[:3] for name in (row.sound, row.picture)}
 
 
+@pytest.mark.parametrize("lost", range(14))
+def test_a_line_of_the_journal_that_lost_a_field_is_damaged(tmp_path, lost):
+    row = manifests.Row("train", "a", "b", "0" * 64, "train/a/b.wav", 0, 9, "0" * 64, "", 0, 0, "", "0.5")
+    journal = manifests.Journal(tmp_path, [])
+    journal.add(row)
+    journal.close()
+    fields = json.loads((tmp_path / "journal").read_bytes())
+    assert manifests._journal_row(json.dumps(fields).encode()) == row
+    if lost == 13:  # as version 0.1.0 wrote it
+        assert manifests._journal_row(json.dumps(fields[:-1]).encode()) == row
+        return
+    del fields[lost]
+    for last in (fields[-1], fields[-1][:-1] + "x"):
+        with pytest.raises(ValueError):
+            manifests._journal_row(json.dumps([*fields[:-1], last]).encode())
+
+
+def test_errors_of_damaged_manifests_are_short(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text("[" * 100_000 + ",a\n")
+    with pytest.raises(ValueError, match="Received: .*manifest.csv, line 1 ") as caught:
+        list(manifests.read_manifest(path))
+    assert len(str(caught.value)) < 2000
+
+
 # Links ----------------------------------------------------------------------------------------------------------------
 
 
