@@ -22,7 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -256,6 +256,19 @@ def no_follow(path: str, flags: int) -> int:
     if os.path.islink(path):  # also where the system has no such flag
         raise ValueError(f"A file of this name is made here: a link is not followed. Remove it. Received: {path}")
     return os.open(path, flags | _NO_FOLLOW, 0o666)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file opened for reading as bytes.
+
+    Raises:
+        ValueError: It is a pipe, a socket or a device: one could wait for it forever, or never reach its end.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"A file must be a regular one, no pipe and no device. Received: {os.fspath(path)}")
+    return file
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, folder: str | os.PathLike[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import limits
+from sonikeras.config._files import open_regular
 from sonikeras.sources._image_formats import (
     _CHECKS,
     _check_pixels,
@@ -92,8 +93,8 @@ def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is empty, truncated, no image, or has more pixels than the limit `image_pixels` of
-            `sonikeras.limits`, which is checked before they are decoded.
+        ValueError: The file is empty, truncated, no image, a pipe, a device, or has more pixels than the limit
+            `image_pixels` of `sonikeras.limits`, which is checked before they are decoded.
 
     Example:
         >>> from sonikeras import read_image
@@ -104,7 +105,7 @@ def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: 
         data, name = source, name or "image"
     else:
         name = name or os.fspath(source)
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             size, most = os.fstat(file.fileno()).st_size, limits.get("image_bytes")
             if size > most:
                 raise ValueError(

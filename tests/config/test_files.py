@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import sonikeras
 from sonikeras.config import _files as files
 
 HOSTILE = [
@@ -190,3 +191,14 @@ def test_plans_that_differ_much_are_cut_in_the_error(tmp_path):
     with pytest.raises(ValueError, match="made in the same way") as caught:
         files.claim(tmp_path / "run.json", {"classes": ["a"]})
     assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize("read", ["read_image", "read_audio"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(ValueError, match=f"no pipe and no device. Received: {path}"):
+            getattr(sonikeras, read)(path)
+    with pytest.raises(OSError, match=str(tmp_path)):
+        getattr(sonikeras, read)(tmp_path)
