@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 import fuzzing
 import numpy as np
 from fuzzing import Reader
+
+# Tests that make weights and CIFAR batches.
+sys.path += [str(Path(__file__).parent / name) for name in ("models", "sources")]
 
 RNG = np.random.default_rng(0)
 PIXELS = np.kron(RNG.integers(0, 256, (4, 5, 3), np.uint8), np.ones((6, 6, 1), np.uint8))

@@ -37,7 +37,7 @@ MEMORY = 2**30  # bytes
 SECONDS = 5
 _BATCH = 250  # inputs of one process
 _ADDRESSES = 4 * 2**30  # bytes of address space: beyond it there is a MemoryError
-_WALL = 60  # seconds, for what waits and does not compute
+_WALL = 180  # seconds, for what waits and does not compute; also on a machine that has much else to do
 _TOO_LARGE = 77  # exit status
 
 

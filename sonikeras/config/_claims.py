@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sonikeras.config._checks import shown
 from sonikeras.config._files import TEMPORARY, read_json, replacing
 from sonikeras.config._sonification import SonificationConfig
 
@@ -47,9 +48,10 @@ def claim(
     old, new = (dict(_leaves({key: _comparable(key, each.get(key)) for key in plan})) for each in (before, plan))
     differences = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
     if differences:
+        each = (f"{key[:200]!r}: ({shown(old)}, {shown(new)})" for key, (old, new) in differences.items())
         raise ValueError(
             "A folder must be new, or its contents made in the same way: choose another one. "
-            f"Received: {Path(path).parent}, with the differences (before, now) {differences}"
+            f"Received: {Path(path).parent}, with the differences (before, now) {{{', '.join(each)[:4000]}}}"
         )
     for leftover in [] if first or shared else Path(path).parent.rglob(f".*{TEMPORARY}*"):
         leftover.unlink(missing_ok=True)

@@ -15,15 +15,18 @@ import os
 import re
 import stat
 import sys
+import tokenize
 import unicodedata
 import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from sonikeras.config._checks import shown
 
 TEMPORARY = ".part"  # in the names of incomplete files
 
@@ -255,6 +258,19 @@ def no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | _NO_FOLLOW, 0o666)
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file opened for reading as bytes.
+
+    Raises:
+        ValueError: It is a pipe, a socket or a device: one could wait for it forever, or never reach its end.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"A file must be a regular one, no pipe and no device. Received: {os.fspath(path)}")
+    return file
+
+
 def write_bytes(path: str | os.PathLike[str], data: bytes, *, folder: str | os.PathLike[str] | None = None) -> None:
     """Writes a file atomically. See `replacing`."""
     with replacing(path, folder=folder) as temporary, open(temporary, "xb") as file:
@@ -330,12 +346,15 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as found:
             if not isinstance(found, np.lib.npyio.NpzFile):
                 raise ValueError("a single array")
-            return dict(found.items())
+            arrays = dict(found.items())
+        if others := [name for name, value in arrays.items() if not isinstance(value, np.ndarray)]:
+            raise ValueError(f"members that are no arrays: {shown(others)}")
+        return arrays
     except FileNotFoundError:
         raise
     except (
         *(ValueError, EOFError, KeyError, OSError, MemoryError, OverflowError, TypeError, SyntaxError, RecursionError),
-        *(NotImplementedError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error),
+        *(NotImplementedError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError),
     ) as error:
         raise ValueError(
             f"A file of arrays must be a whole .npz, as it was written: this one is damaged. Delete it, and it is made "

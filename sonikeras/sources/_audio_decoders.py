@@ -113,7 +113,9 @@ def _media(found: Container) -> Iterator[Recording]:
         ) from error
     damages = (av.FFmpegError, ValueError)
     try:
-        opened = av.open(found.stream, mode="r", metadata_errors="replace")
+        # Since PyAV 19 bytes that are no UTF-8 are escaped; before, that was an error unless it was asked for.
+        replaced = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+        opened = av.open(found.stream, mode="r", **replaced)
     except damages as error:
         raise Unreadable(str(error)) from error
     with opened:
@@ -121,6 +123,7 @@ def _media(found: Container) -> Iterator[Recording]:
             raise Unreadable("it has no audio")
         stream = opened.streams.audio[0]
         comment = opened.metadata.get("comment") or stream.metadata.get("comment") or ""
+        comment = comment.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
         def blocks() -> Iterator[np.ndarray]:
             try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config, limits
 from sonikeras.config._checks import check_audio, check_integer, check_peak
-from sonikeras.config._files import write_bytes
+from sonikeras.config._files import open_regular, write_bytes
 from sonikeras.sources._audio_decoders import Recording, open_recording
 from sonikeras.sources._pieces import Unreadable
 
@@ -167,8 +167,8 @@ def read_audio(
     name = name or os.fspath(source)
     if not os.path.exists(source):
         raise FileNotFoundError(f"There is no such sound file. Received: {name}")
-    with open(source, "rb") as file:
-        return _read(file if file.seekable() else io.BytesIO(file.read()), config, samples, name)
+    with open_regular(source) as file:
+        return _read(file, config, samples, name)
 
 
 def _read(

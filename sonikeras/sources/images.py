@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from sonikeras.config import limits
+from sonikeras.config._files import open_regular
 from sonikeras.sources._image_formats import (
     _CHECKS,
     _check_pixels,
@@ -62,6 +64,7 @@ _RULE = (
 _WEIGHTS = {"PNG": (9797, 19234, 3737, 15, 0), "BMP": (4899, 9617, 1868, 14, 1 << 13)}
 
 
+_BLOCK = 2**20  # pixels that are converted at once
 _SCANS = 16  # of the largest JPEG file; smaller ones may have more
 
 
@@ -100,7 +103,7 @@ def read_image(source: str | os.PathLike | bytes, *, color: bool = False, name: 
         data, name = source, name or "image"
     else:
         name = name or os.fspath(source)
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             size, most = os.fstat(file.fileno()).st_size, limits.get("image_bytes")
             if size > most:
                 raise ValueError(
@@ -191,39 +194,54 @@ def _opened(kind: str, data: bytes) -> Any:
 
 
 def _pixels(image: Any, key: np.ndarray | None) -> np.ndarray:
-    """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB. Pixels of the color `key` are black."""
+    """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB; those of the color `key` are black."""
+    if image.mode == "F":
+        raise ValueError("of 32 bits a channel")
+    clear = image.has_transparency_data
+    gray = image.mode.startswith("I") or (image.mode in ("1", "L") and not clear)
+    pixels = np.empty((image.height, image.width, *([] if gray else [3])), np.uint8)
+    for rows in _blocks(pixels.shape):
+        part = image.crop((0, rows.start, image.width, rows.stop))
+        pixels[rows] = _block(part, clear, "L" if gray else "RGB", key)
+    return pixels
+
+
+def _block(image: Any, clear: bool, mode: str, key: np.ndarray | None) -> np.ndarray:
     from PIL import Image
 
     if image.mode.startswith("I"):
-        deep = np.asarray(image)
-        if deep.min() < 0 or deep.max() > 65535:
+        stored = np.asarray(image)
+        if stored.min() < 0 or stored.max() > 65535:
             raise ValueError("of 32 bits a channel")
-        pixels = (deep >> 8).astype(np.uint8)
-        if key is not None:
-            pixels[deep == key[0]] = 0
-        return pixels
-    if image.mode == "F":
-        raise ValueError("of 32 bits a channel")
-    if image.has_transparency_data:
+        pixels = (stored >> 8).astype(np.uint8)
+    elif clear:
         image = image.convert("RGBA")
         black = Image.new("RGB", image.size)
         black.paste(image, mask=image.getchannel("A"))
         return np.asarray(black)
-    mode = "L" if image.mode in ("1", "L") else "RGB"
-    pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    else:
+        stored = pixels = np.array(image if image.mode == mode else image.convert(mode))
     if key is not None:
-        pixels = pixels.copy()
-        pixels[(pixels == key).all(-1) if pixels.ndim == 3 else pixels == key[0]] = 0
+        pixels[(stored == key).all(-1) if stored.ndim == 3 else stored == key[0]] = 0
     return pixels
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of about `_BLOCK` pixels: a large image is converted in such blocks, so that it is not in memory twice."""
+    height = max(1, _BLOCK // shape[1])
+    return (slice(top, min(top + height, shape[0])) for top in range(0, shape[0], height))
 
 
 def _weighted(rgb: np.ndarray, red: int, green: int, blue: int, shift: int, offset: int) -> np.ndarray:
     """RGB `[height, width, 3]` to gray `[height, width]` with integer weights."""
-    # Integers below 2^24 are exact in float32.
-    gray = rgb.reshape(-1, 3).astype(np.float32) @ np.array([red, green, blue], np.float32)
-    gray += np.float32(offset)
-    gray *= np.float32(2.0**-shift)
-    return gray.astype(np.uint8).reshape(rgb.shape[:2])
+    pixels = np.empty(rgb.shape[:2], np.uint8)
+    for rows in _blocks(rgb.shape):
+        # Whole numbers below 2^24, which float32 holds exactly.
+        gray = rgb[rows].reshape(-1, 3).astype(np.float32) @ np.array([red, green, blue], np.float32)
+        gray += np.float32(offset)
+        gray *= np.float32(2.0**-shift)
+        pixels[rows] = gray.astype(np.uint8).reshape(pixels[rows].shape)
+    return pixels
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Names of files are safe whatever they are made of, and what is read of files is whole or an error that names them."""
 
 import errno
+import json
 import os
 import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
 
+import sonikeras
 from sonikeras.config import _files as files
 
 HOSTILE = [
@@ -163,3 +166,37 @@ def test_archives_that_are_damaged_are_named(tmp_path):
     assert found > 190
     with pytest.raises(FileNotFoundError):
         files.read_npz(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize(
+    "member, content",
+    [
+        ("labels", b"no array"),  # NumPy gives it as bytes
+        ("labels.npy", b"\x93NUMPY\x01\x00\x08\x00{'a': ((" + bytes(9)),
+        ("labels.npy", b"\x93NUMPY\x01\x00\x09\x00{'a':\n ((\n" + bytes(9)),
+        ("labels.npy", b'\x93NUMPY\x01\x00\x08\x00"""bcde\n' + bytes(9)),
+    ],
+)
+def test_members_of_an_archive_that_are_no_arrays_are_refused(tmp_path, member, content):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr(member, content)
+    with pytest.raises(ValueError, match=r"this one is damaged.* Received: .*a\.npz"):
+        files.read_npz(tmp_path / "a.npz")
+
+
+def test_plans_that_differ_much_are_cut_in_the_error(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"classes": ["x" * 100_000]}))
+    with pytest.raises(ValueError, match="made in the same way") as caught:
+        files.claim(tmp_path / "run.json", {"classes": ["a"]})
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with a name")
+@pytest.mark.parametrize("read", ["read_image", "read_audio"])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(ValueError, match=f"no pipe and no device. Received: {path}"):
+            getattr(sonikeras, read)(path)
+    with pytest.raises(OSError, match=str(tmp_path)):
+        getattr(sonikeras, read)(tmp_path)

@@ -344,6 +344,22 @@ def test_large_sizes_take_no_memory(tmp_path):
     assert int(done.stdout) < 100_000 * (1 if sys.platform == "linux" else 1024)
 
 
+@pytest.mark.parametrize("extension, mode", [("png", "RGBA"), ("png", "RGB"), ("gif", "P")])
+def test_the_largest_images_take_a_bounded_memory(extension, mode, tmp_path):
+    side = int(limits.get("image_pixels") ** 0.5)
+    path = tmp_path / f"large.{extension}"
+    Image.new(mode, (side, side)).save(path, compress_level=1, transparency=0 if mode == "P" else None)
+    code = (
+        "import resource, sys\nfrom sonikeras.sources.images import read_image\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(read_image(sys.argv[1]).size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    pixels, memory = map(int, done.stdout.split())
+    assert pixels == side**2
+    assert memory < 2**20 * (0.75 if sys.platform == "linux" else 768)  # kibibytes, or bytes
+
+
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
 def test_compressed_metadata_are_not_unpacked(kind):
     beginning = {b"zTXt": b"Raw profile type exif\0\0", b"iTXt": b"XML:com.adobe.xmp\0\1\0\0\0", b"iCCP": b"a\0\0"}[
