@@ -41,10 +41,12 @@ def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool
         )
     if exact:
         return "mdct"
+    if engine == "auto":  # the first, asked one by one: TensorFlow's answer imports Keras
+        for name, lack in _ENGINES.items():
+            if not lack(config, given_phase):
+                return name
     lacks = {name: lack(config, given_phase) for name, lack in _ENGINES.items()}
     able = [name for name in _ENGINES if not lacks[name]]
-    if engine == "auto" and able:
-        return able[0]
     if engine not in able:
         reasons = ", ".join(f"{name!r} {reason}" for name, reason in lacks.items() if reason)
         raise ValueError(
