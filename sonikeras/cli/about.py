@@ -18,7 +18,7 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(run=_info)
 
 
-def _info(options: argparse.Namespace) -> None:
+def _info(_: argparse.Namespace) -> None:
     # None of these modules imports Keras, which takes seconds.
     from sonikeras.datasets.cache import default_directory
     from sonikeras.models import _names

@@ -272,7 +272,6 @@ def _by_label(class_weight: Mapping[str | int, float] | str | None, class_names:
     return {labels[str(key)]: weight for key, weight in class_weight.items()}
 
 
-
 def _features_key(recipe: Recipe, examples: Examples) -> str:
     """Hexadecimal digest of what decides the features of some examples: equal ones are equal features."""
     config = as_config(recipe.config)
