@@ -1,6 +1,6 @@
-"""Images as sounds, sounds as pictures: image classification by sonification, for Keras.
+"""Images as audio, audio as spectrogram pictures: image classification by sonification, for Keras.
 
-Names are imported when they are first used, so `import sonikeras` needs neither Keras nor TensorFlow.
+Names are imported on first use, so `import sonikeras` imports neither Keras nor TensorFlow.
 """
 
 import importlib
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sonikeras.signal.engines import engines
     from sonikeras.sources import class_names, data_sets, near_duplicates, read_audio, read_image, write_audio
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "Augment",
@@ -46,7 +46,7 @@ __all__ = [
     "write_audio",
 ]
 
-# Where each public name is: a module and the name in it, or a module alone.
+# Each public name: a module and a name in it, or a module alone.
 _HOMES = {
     "Augment": "datasets:Augment",
     "Report": "evaluation:Report",

@@ -1,5 +1,6 @@
-"""What all tests share: a cache of their own, and real images."""
+"""Shared by all tests: a cache of their own, real images, and the list of slow tests."""
 
+import fnmatch
 import os
 from pathlib import Path
 
@@ -14,8 +15,38 @@ import sonikeras
 STUDY_PICTURES = Path(__file__).parents[2] / "shared" / "data" / "vehicles4_spectrogram"
 
 
+# Tests of more than about five seconds on an idle core, besides those that carry the marker themselves: they train or
+# export networks, start processes that import TensorFlow, or need PyTorch or Apache Beam.
+SLOW = (
+    "tests/cli/test_cli.py::test_sonify_picture_desonify",
+    "tests/cli/test_recipes.py::test_*recipe*",
+    "tests/cli/test_recipes.py::test_*quickstart*",
+    "tests/cli/test_recipes.py::test_fine_tuning*",
+    "tests/cli/test_recipes.py::test_frozen_features*",
+    "tests/cli/test_recipes.py::test_gradient_accumulation*",
+    "tests/cli/test_recipes.py::test_mirrored*",
+    "tests/cli/test_recipes.py::test_nan*",
+    "tests/datasets/test_cache.py::test_two_processes*",
+    "tests/datasets/test_calls.py::test_a_script_ends*",
+    "tests/datasets/test_service.py::*",
+    "tests/evaluation/test_retention.py::test_lossless_keeps*",
+    "tests/layers/test_backends.py::*",
+    "tests/layers/test_export.py::*",
+    "tests/models/test_models.py::test_every_network*",
+    "tests/models/test_models.py::test_export*",
+    "tests/models/test_models.py::test_save_and_load*",
+    "tests/models/test_models.py::test_a_model_loads_in_another_process*",
+    "tests/models/test_torchvision_weights.py::*",
+    "tests/preparation/test_beam.py::*",
+    "tests/reporting/test_study.py::test_study*",
+    "tests/reporting/test_study.py::test_sweep*",
+    "tests/test_benchmark.py::*",
+    "tests/training/test_torch_parity.py::*",
+)
+
+
 class OwnFolders:
-    """No test, and no example in a docstring, writes to the user's cache or to the checkout."""
+    """Tests and examples in docstrings write neither to the user's cache nor to the checkout."""
 
     @pytest.fixture(autouse=True)
     def _own_folders(self, tmp_path_factory, monkeypatch):
@@ -27,11 +58,17 @@ class OwnFolders:
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fuzz", type=int, default=200, help="how many damaged files each reader gets")
+    parser.addoption("--fuzz", type=int, default=200, help="number of damaged files per reader")
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(OwnFolders())  # fixtures of this file alone would miss the examples
+    config.pluginmanager.register(OwnFolders())  # fixtures of this file do not apply to docstrings
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if any(fnmatch.fnmatchcase(item.nodeid, pattern + "*") for pattern in SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -44,13 +81,13 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def photo_sound(photo) -> np.ndarray:
-    """The photo's sound in the study's chain, by its own library, float32 [65024]."""
+    """The photo's audio with the preset "study", computed by librosa, float32 [65024]."""
     return sonikeras.sonify(photo, engine="librosa")
 
 
 @pytest.fixture
 def tiny_network(monkeypatch) -> str:
-    """The name of a network that builds in no time, for what does not depend on the network."""
+    """The name of a tiny network, for tests that do not depend on the network."""
     import keras
 
     def build(shape):
@@ -65,7 +102,7 @@ def tiny_network(monkeypatch) -> str:
 
 @pytest.fixture
 def image_folder(tmp_path, photo):
-    """A function that makes a folder of small images of some classes."""
+    """A function that writes a folder of small images of some classes."""
     import cv2
 
     def make(classes=("ant", "bee"), count=10, root=tmp_path / "images"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.abc
 import importlib.machinery
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -19,7 +20,7 @@ _ALIASES = {
     "sonikeras.plots": "sonikeras.evaluation.plots",
 }
 
-# Modules of version 0.1.0 that have another name now.
+# Modules of version 0.1.0, and where their contents are now. Words around the new names are part of the message.
 _MOVED = {
     "sonikeras.augmentation": "sonikeras.datasets.augmentation",
     "sonikeras.beam": "sonikeras.preparation.beam",
@@ -33,9 +34,11 @@ _MOVED = {
     "sonikeras.containers": "sonikeras.sources",
     "sonikeras.decoders": "sonikeras.sources",
     "sonikeras.duplicates": "sonikeras.sources",
+    "sonikeras.engines": "sonikeras.signal.engines",
     "sonikeras.errors": "sonikeras.config",
     "sonikeras.examples": "sonikeras.sources",
-    "sonikeras.experiments": "sonikeras.training",
+    "sonikeras.experiments": "sonikeras.training (Recipe, FineTuning), sonikeras.evaluation.experiment (run) or "
+    "sonikeras.cli.recipes (main)",
     "sonikeras.files": "sonikeras.config",
     "sonikeras.findings": "sonikeras.reporting.study",
     "sonikeras.flac": "sonikeras.sources",
@@ -90,7 +93,8 @@ def moved(name: str) -> str | None:
     """The message about a module that moved, or `None` if `name` never was one."""
     if name not in _MOVED:
         return None
-    return f"`{name}` has moved: use `{_MOVED[name]}`."
+    homes = re.sub(r"sonikeras[\w.]+", r"`\g<0>`", _MOVED[name])
+    return f"`{name}` has moved. Use {homes}."
 
 
 def _register() -> None:

@@ -91,7 +91,10 @@ def check_dispatcher(address: str) -> None:
         ValueError: The address is not of this form.
         ConnectionError: No dispatcher answers within 5 seconds.
     """
-    import grpc
+    try:
+        import grpc
+    except ImportError as error:
+        raise ImportError("`service` needs gRPC: pip install 'sonikeras[service]'.") from error
 
     if not isinstance(address, str) or not re.fullmatch(r"grpc://(\[[^/\]]+\]|[^/:]+):\d+", address):
         raise ValueError(

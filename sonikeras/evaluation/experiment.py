@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -269,17 +268,6 @@ def _by_label(class_weight: Mapping[str | int, float] | str | None, class_names:
             f"Received: {unknown}"
         )
     return {labels[str(key)]: weight for key, weight in class_weight.items()}
-
-
-def _class_weight(text: str) -> dict[str, float] | str:
-    if text == "balanced":
-        return text
-    try:
-        pairs = [part.rsplit("=", 1) for part in text.split(",")]
-        return {name: float(weight) for name, weight in pairs}
-    except ValueError as error:
-        message = f"must be balanced, or CLASS=WEIGHT,..., such as cat=2,dog=0.5. Received: {text}"
-        raise argparse.ArgumentTypeError(message) from error
 
 
 def _features_key(recipe: Recipe, examples: Examples) -> str:

@@ -75,7 +75,7 @@ def heads() -> list[str]:
     return list(_HEADS)
 
 
-def _head_function(head, num_classes: int, chosen: BackboneSpec, dropout: float | None) -> Callable:
+def _head_function(head: str | Callable, num_classes: int, chosen: BackboneSpec, dropout: float | None) -> Callable:
     """The function from features to logits that `head` stands for."""
     if isinstance(head, str) and head in _HEADS:
         rate = chosen.dropout if dropout is None else dropout

@@ -10,6 +10,7 @@ import pytest
 
 import sonikeras
 from sonikeras.cli.main import main
+from sonikeras.models import _names
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_duplicates(photo, capsys):
     main(["duplicates", "all", "--data-dir", "."])
     *_, pair, count = capsys.readouterr().out.splitlines()
     assert pair.split("  ")[1:] == ["train/ant/train.png", "test/ant/test.png"] and float(pair.split()[0]) > 0.99
-    assert count == "1 pairs of a training and a test image are alike"
+    assert count == "Near-duplicate pairs of a training and a test image: 1"
 
 
 def test_info(capsys):
@@ -96,6 +97,32 @@ def test_info(capsys):
 def test_errors_are_one_line(photo_file, arguments, message):
     with pytest.raises(SystemExit, match=f"sonikeras: error: .*{message}"):
         main(arguments)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"sonikeras {sonikeras.__version__}\n"
+
+
+def test_names_that_info_lists_are_those_of_the_models():
+    assert list(_names.BACKBONES) == sonikeras.models.backbones()
+    assert list(_names.HEADS) == sonikeras.models.heads()
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["--version"]])
+def test_answers_at_once_without_keras(arguments):
+    """Half a second of processor time is the promise; importing Keras alone takes several."""
+    script = (
+        "import resource, sys; from sonikeras.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "assert not {'keras', 'tensorflow', 'numba', 'librosa'} & set(sys.modules), sorted(sys.modules)\n"
+        "assert used.ru_utime + used.ru_stime < 1, used\n"  # twice the promise, for busy machines
+    )
+    result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_as_a_module():

@@ -106,7 +106,7 @@ def test_saved_model_serves_another_batch_size(case_and_model, tmp_path):
         assert_same(saved.serve(case.floats[:count]).numpy(), case, model)
 
 
-@pytest.mark.parametrize("case_and_model", _LITE_CASES, indirect=True)
+@pytest.mark.parametrize("case_and_model", [*_LITE_CASES], indirect=True)
 def test_lite(case_and_model, tmp_path):
     case, model = case_and_model
     model.export(tmp_path / "model.tflite", format="litert", verbose=False)
@@ -114,7 +114,7 @@ def test_lite(case_and_model, tmp_path):
         assert_same(result, case, model)
 
 
-@pytest.mark.parametrize("case_and_model", supported(_NOT_IN_ONNX), indirect=True)
+@pytest.mark.parametrize("case_and_model", [*supported(_NOT_IN_ONNX)], indirect=True)
 def test_onnx(case_and_model, tmp_path):
     for package in ("tf2onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
