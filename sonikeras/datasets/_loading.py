@@ -85,6 +85,3 @@ def picture_loader(
         return pictures.redraw(pictures.decibels(image, colormap, config.top_db), **drawing, **resizing)
 
     return load
-
-
-sound_loader = audio_loader  # the name that evaluation and reporting still import

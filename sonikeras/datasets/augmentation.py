@@ -134,7 +134,7 @@ class Augment:
         Returns:
             float32 tensor `[height, width, 3]`.
         """
-        return self._picture_changes(picture[None], number, 0)[0]  # type: ignore[attr-defined]
+        return self._picture_changes(picture[None], number, 0)[0]
 
 
 class Augmentation:

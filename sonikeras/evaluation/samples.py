@@ -13,7 +13,7 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._files import as_utf8, is_file_name, read_json, safe_names, write_json
-from sonikeras.datasets._loading import sound_loader
+from sonikeras.datasets._loading import audio_loader
 from sonikeras.datasets.cache import resolve_cache
 from sonikeras.evaluation import plots
 from sonikeras.evaluation.report import Report
@@ -182,7 +182,7 @@ def write(recipe: Recipe, examples: Examples, report: Report, model: keras.Model
 def _audio_loader(recipe: Recipe, examples: Examples, config: SonificationConfig) -> Callable[[int], np.ndarray]:
     """The function from an example's index to its audio, float32 `[samples]`, as the model gets it."""
     engine = resolve_engine(recipe.engine, config)
-    load_pcm = sound_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
+    load_pcm = audio_loader(examples, config, engine=engine, seed=recipe.seed, cache=resolve_cache(True))
 
     def audio_of(index: int) -> np.ndarray:
         audio = from_pcm16(load_pcm(index))

@@ -115,7 +115,7 @@ def _media(found: Container) -> Iterator[Recording]:
     try:
         # Since PyAV 19 bytes that are no UTF-8 are escaped; before, that was an error unless it was asked for.
         replaced = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-        opened = av.open(found.stream, mode="r", **replaced)
+        opened = av.open(found.stream, mode="r", **replaced)  # type: ignore[call-overload]
     except damages as error:
         raise Unreadable(str(error)) from error
     with opened:

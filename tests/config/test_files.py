@@ -169,7 +169,7 @@ def test_archives_that_are_damaged_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "member, content",
+    ("member", "content"),
     [
         ("labels", b"no array"),  # NumPy gives it as bytes
         ("labels.npy", b"\x93NUMPY\x01\x00\x08\x00{'a': ((" + bytes(9)),

@@ -344,7 +344,7 @@ def test_large_sizes_take_no_memory(tmp_path):
     assert int(done.stdout) < 100_000 * (1 if sys.platform == "linux" else 1024)
 
 
-@pytest.mark.parametrize("extension, mode", [("png", "RGBA"), ("png", "RGB"), ("gif", "P")])
+@pytest.mark.parametrize(("extension", "mode"), [("png", "RGBA"), ("png", "RGB"), ("gif", "P")])
 def test_the_largest_images_take_a_bounded_memory(extension, mode, tmp_path):
     side = int(limits.get("image_pixels") ** 0.5)
     path = tmp_path / f"large.{extension}"

@@ -45,7 +45,7 @@ def test_a_selection_is_immutable_and_comparable():
 
 
 @pytest.mark.parametrize(
-    "field, value",
+    ("field", "value"),
     [
         ("name", "c3"),
         ("stage", "sound"),
