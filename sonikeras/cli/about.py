@@ -21,7 +21,6 @@ def add_commands(commands: Any) -> None:
 def _info(_: argparse.Namespace) -> None:
     # None of these modules imports Keras, which takes seconds.
     from sonikeras.datasets.cache import default_directory
-    from sonikeras.models import _names
     from sonikeras.signal.engines import engines, resolve_engine
 
     configs = {name: sonikeras.SonificationConfig.preset(name) for name in sonikeras.presets()}
@@ -34,8 +33,8 @@ def _info(_: argparse.Namespace) -> None:
         "engines": f"{', '.join(engines())} (auto: {autos})",
         "channels": ", ".join(sonikeras.channels.forms()),
         "data sets": ", ".join(sonikeras.data_sets()),
-        "backbones": ", ".join(_names.BACKBONES),
-        "heads": ", ".join(_names.HEADS),
+        "backbones": ", ".join(sonikeras.models.backbones()),
+        "heads": ", ".join(sonikeras.models.heads()),
         "cache": default_directory(),
     }
     for name, value in rows.items():

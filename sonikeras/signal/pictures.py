@@ -213,10 +213,8 @@ def redraw(
         "shorter_side": shorter_side,
         "interpolation": interpolation,
     }
-    if scale == "amplitude":
-        fractions = np.exp(db * np.float32(math.log(10) / 20))
-    else:
-        fractions = 1 + db / np.float32(top_db)
+    amplitudes = scale == "amplitude"
+    fractions = np.exp(db * np.float32(math.log(10) / 20)) if amplitudes else 1 + db / np.float32(top_db)
     table = colors(colormap)
     if _is_gray(table):
         shades = resize(255 * fractions, **arguments)

@@ -241,11 +241,6 @@ def load_examples(name: str | None, split: str, **selection: Any) -> Examples:
     return Selection(name, **selection).examples(split)
 
 
-def parts_of(data_dir: str | os.PathLike | None) -> tuple[str, ...]:
-    """`Selection(data_dir=data_dir).splits()`."""
-    return Selection(data_dir=data_dir).splits()
-
-
 def near_duplicates(
     name: str | None = None,
     *,

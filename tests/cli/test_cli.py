@@ -10,7 +10,6 @@ import pytest
 
 import sonikeras
 from sonikeras.cli.main import main
-from sonikeras.models import _names
 
 
 @pytest.fixture
@@ -105,21 +104,13 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"sonikeras {sonikeras.__version__}\n"
 
 
-def test_names_that_info_lists_are_those_of_the_models():
-    assert list(_names.BACKBONES) == sonikeras.models.backbones()
-    assert list(_names.HEADS) == sonikeras.models.heads()
-
-
 @pytest.mark.parametrize("arguments", [["info"], ["--help"], ["--version"]])
 def test_answers_at_once_without_keras(arguments):
-    """Half a second of processor time is the promise; importing Keras alone takes several."""
     script = (
-        "import resource, sys; from sonikeras.cli.main import main\n"
+        "import sys; from sonikeras.cli.main import main\n"
         "try: main(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
         "assert not {'keras', 'tensorflow', 'numba', 'librosa'} & set(sys.modules), sorted(sys.modules)\n"
-        "assert used.ru_utime + used.ru_stime < 1, used\n"  # twice the promise, for busy machines
     )
     result = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")

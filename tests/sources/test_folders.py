@@ -13,8 +13,7 @@ import pytest
 
 import sonikeras
 from sonikeras.cli.main import main
-from sonikeras.sources import SPLITS, STAGES, load_examples
-from sonikeras.sources.selection import parts_of
+from sonikeras.sources import SPLITS, STAGES, Selection, load_examples
 
 
 def files(root, split, **arguments):
@@ -449,9 +448,9 @@ def test_images_without_classes_beside_parts(tmp_path, image, capsys):
     root = tree(tmp_path / "second", image, {"train/cat": 3, "train/dog": 3, "val/cat": 1, "val/dog": 1, "test": 5})
     assert sizes(root, "train", "validation", "test") == [6, 2, 2]
     assert f'{root}/val: 2 files in 2 classes; 1 left out (folder "test" 1)' in capsys.readouterr().out
-    assert parts_of(root) == ("train", "test")
+    assert Selection(data_dir=root).splits() == ("train", "test")
     shutil.rmtree(root / "val")
-    assert sizes(root, "train") == [6] and parts_of(root) == ("train",)
+    assert sizes(root, "train") == [6] and Selection(data_dir=root).splits() == ("train",)
     with pytest.raises(ValueError, match="Each class must have examples in the split 'test'"):
         load_examples(None, "test", data_dir=root)
     capsys.readouterr()
