@@ -240,9 +240,10 @@ class _PictureChanges:
 
     def __call__(self, pictures: Any, seed: Any, first: Any) -> Any:
         """Changes a batch `[batch, height, width, 3]`. Each layer has 16 numbers for its draws, starting at `first`."""
+        xp = _tensor_operations(pictures, seed, first)
+        pictures = xp.convert_to_tensor(pictures)
         for number, layer in enumerate(self._warps):
             pictures = _changed(layer, pictures, _Draws(seed, first + 16 * number))
-        xp = operations(pictures)
         for number, (axes, layer) in enumerate(self._masks.items(), len(self._warps)):
             if layer is not None:
                 # The rows and columns of an erased rectangle are erased from edge to edge.
@@ -250,6 +251,12 @@ class _PictureChanges:
                 for axis in axes:
                     pictures = pictures * xp.min(erased, axis=axis, keepdims=True)
         return pictures
+
+
+def _tensor_operations(*values: Any) -> Any:
+    """The tensor functions that compute with some values: Keras' own also for arrays and numbers."""
+    foreign = next((value for value in values if is_foreign(value)), None)
+    return keras.ops if foreign is None else operations(foreign)
 
 
 def _changed(layer: Any, pictures: Any, draws: _Draws) -> Any:
@@ -267,7 +274,7 @@ class _Draws(keras.random.SeedGenerator):
 
     def next(self, ordered: bool = True) -> Any:
         seed, number = self._seed, self._next
-        xp = operations(seed if is_foreign(seed) else number)
+        xp = _tensor_operations(seed, number)
         drawn = xp.stack([xp.cast(seed, "int64"), xp.cast(number, "int64")])
         self._next = self._next + 1
         return drawn

@@ -11,6 +11,7 @@ import pytest
 
 import sonikeras
 from sonikeras.config import _files as files
+from sonikeras.config._claims import claim
 
 HOSTILE = [
     *(
@@ -187,7 +188,7 @@ def test_members_of_an_archive_that_are_no_arrays_are_refused(tmp_path, member, 
 def test_plans_that_differ_much_are_cut_in_the_error(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"classes": ["x" * 100_000]}))
     with pytest.raises(ValueError, match="made in the same way") as caught:
-        files.claim(tmp_path / "run.json", {"classes": ["a"]})
+        claim(tmp_path / "run.json", {"classes": ["a"]})
     assert len(str(caught.value)) < 5000
 
 

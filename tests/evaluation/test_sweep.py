@@ -60,7 +60,7 @@ def test_sweep_resumes_and_runs_nothing_twice(image_folder, capsys):
         leftover.touch()
     before = {path: path.stat().st_mtime_ns for path in Path("sweep/1").rglob("*")}
     (refused,) = sweep.sweep(all_runs[1:2], "sweep", verbose=False)
-    assert refused.report is None and "of format 99" in refused.error
+    assert refused.report is None and "format 99" in refused.error
     assert [refused.error] == [each.error for each in sweep.load(all_runs[1:2], "sweep")]
     assert {path: path.stat().st_mtime_ns for path in Path("sweep/1").rglob("*")} == before
     assert not any(leftover.exists() for leftover in leftovers)
