@@ -6,6 +6,7 @@ registered as soon as something imports Keras.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -79,6 +80,13 @@ _MOVED = {
 
 # Modules with classes that saved models may contain.
 _REGISTERED = ("sonikeras.layers", "sonikeras.training._optimizers")
+
+
+@atexit.register  # at `import sonikeras`, so that exit handlers registered later still can use data sets
+def _end_calls() -> None:
+    calls = sys.modules.get("sonikeras.datasets._calls")
+    if calls is not None:
+        calls.end()
 
 
 def install() -> None:

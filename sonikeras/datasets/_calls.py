@@ -7,7 +7,6 @@ shuts down, new calls are refused, iterators are closed, and running calls are a
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import ctypes
 import functools
@@ -144,8 +143,7 @@ def _note_use() -> None:
     _used = True
 
 
-@atexit.register
-def _end_calls() -> None:
+def end() -> None:
     """Ends all calls. Non-daemon threads have ended by now."""
     if not _used:
         return

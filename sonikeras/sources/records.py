@@ -164,7 +164,7 @@ def index(paths: Iterable[str | os.PathLike], *, torn: bool = False) -> Iterator
         >>> from sonikeras.sources import records
         >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
         ... # doctest: +ELLIPSIS
-        Sounds and pictures in out/train
+        Audio and pictures in out/train
         ...
         >>> [entry.name for entry in records.index(["out/test-00000-of-00001.tfrecord"])]
         ['cat-0586', 'dog-0878']
@@ -201,7 +201,7 @@ def load(
         >>> from sonikeras.sources import records
         >>> sonikeras.prepare("c2", "out", images_per_class=5, config="lossless", format="tfrecord")
         ... # doctest: +ELLIPSIS
-        Sounds and pictures in out/train
+        Audio and pictures in out/train
         ...
         >>> class_names, labels, names, parts = records.load("out", "test", "audio")
         >>> class_names, labels
