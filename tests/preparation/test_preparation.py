@@ -22,6 +22,7 @@ import soundfile
 import sonikeras
 from sonikeras import sources
 from sonikeras.config import _files as files
+from sonikeras.config._claims import claim
 from sonikeras.preparation import _manifests as manifests, _rendering as rendering, _run as runs, _writer as writer
 from sonikeras.preparation._plan import AUDIO_FORMATS, FORMATS, Plan, check_names
 from sonikeras.signal.magnitudes import image_to_magnitudes
@@ -51,9 +52,9 @@ def prepared(path, **arguments):
 
 
 def assert_pictures_equal(a, b):
-    """Up to values between two shades, which compiled and eager operations may round differently."""
+    """Up to values between two shades, which NumPy and TensorFlow may round differently."""
     assert a.shape == b.shape
-    assert (a != b).mean() < 1e-4 and np.abs(a.astype(int) - b).max() < 8
+    assert (a != b).mean() < 1e-3 and np.abs(a.astype(int) - b).max() < 8
 
 
 # What is written ------------------------------------------------------------------------------------------------------
@@ -466,7 +467,7 @@ def test_links_are_not_followed(tmp_path, link):
     (out / link).parent.mkdir(parents=True)
     is_file = link.endswith(("lock", "journal", "csv"))
     (out / link).symlink_to(elsewhere / "file" if is_file else elsewhere)
-    with pytest.raises(ValueError, match=rf"a link.* is not followed. Remove it. Received: .*{link}"):
+    with pytest.raises(ValueError, match=rf"links are not followed. Remove the link. Received: .*{link}"):
         prepared(out, images_per_class=5)
     assert contents(elsewhere) == {"file": b"mine"}
     (out / link).unlink()
@@ -681,7 +682,7 @@ def test_joined_manifest_contains_only_the_shards(tmp_path, image_folder):
 def test_concurrent_claims(tmp_path):
     for index in range(10):
         with ThreadPoolExecutor(4) as pool:
-            claims = [pool.submit(files.claim, tmp_path / f"{index}.json", {"n": n}, shared=True) for n in range(4)]
+            claims = [pool.submit(claim, tmp_path / f"{index}.json", {"n": n}, shared=True) for n in range(4)]
         assert sum(claim.exception() is None for claim in claims) == 1
     assert not list(tmp_path.glob(".*"))
 
