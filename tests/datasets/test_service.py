@@ -129,8 +129,8 @@ def test_an_image_that_cannot_be_read_is_named(servers, image_folder):
     data = sonikeras.dataset(data_dir=root, config=CONFIG, output="audio", cache=False, service=servers[0])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"cannot be read.*picture3\.png"):
         list(data)
+    skipping = {"data_dir": root, "config": CONFIG, "output": "audio", "cache": False, "on_error": "skip"}
     with pytest.warns(UserWarning, match="files are left out"):
-        skipping = {"data_dir": root, "config": CONFIG, "output": "audio", "cache": False, "on_error": "skip"}
         data = sonikeras.dataset(**skipping, service=servers[0], batch_size=None)
     assert len(list(data)) == data.cardinality() and data.skipped[0].endswith("picture3.png")
 
