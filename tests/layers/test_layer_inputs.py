@@ -195,6 +195,7 @@ def test_ragged_and_sparse_tensors_are_refused(case):
             case.make()(keras.Input(case.x.shape[1:], **{kind: True}))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch
 def test_sparse_arrays_are_refused():
     from scipy.sparse import csr_matrix
 

@@ -232,6 +232,7 @@ def test_batch_normalization_is_pytorchs(shapes, axis, momentum, epsilon, frozen
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of PyTorch
 @pytest.mark.parametrize(
     ("policy", "tolerance"),
     [("mixed_float16", 2e-3), ("mixed_bfloat16", 2e-2), ("float16", 2e-3), ("bfloat16", 2e-2), ("float32", 1e-5)],
