@@ -12,7 +12,10 @@ import numpy as np
 def plain(value: Any) -> Any:
     """A NumPy scalar as Python's own, which files can hold, in tuples and lists too; anything else as it is."""
     if isinstance(value, tuple | list):
-        return type(value)(map(plain, value))
+        try:
+            return type(value)(map(plain, value))
+        except RecursionError:  # no argument is nested so deeply, and checks refuse it
+            return value
     return value.item() if isinstance(value, np.generic) else value
 
 
