@@ -12,7 +12,10 @@ import numpy as np
 def plain(value: Any) -> Any:
     """Converts NumPy scalars, also in tuples and lists, to Python numbers, which JSON has."""
     if isinstance(value, tuple | list):
-        return type(value)(map(plain, value))
+        try:
+            return type(value)(map(plain, value))
+        except RecursionError:  # no argument is nested so deeply, and checks refuse it
+            return value
     return value.item() if isinstance(value, np.generic) else value
 
 

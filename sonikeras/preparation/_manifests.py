@@ -64,6 +64,9 @@ _DIGITS = 16  # in a checksum
 _CHECKSUM = re.compile(f"[0-9a-f]{{{_DIGITS}}}")
 
 
+_ends_with_checksum = re.compile(rb', "[0-9a-f]{%d}"\]\s*\Z' % _DIGITS).search
+
+
 def example_key(split: str, class_name: str, name: str) -> str:
     """The unique key of an example. Only the last component may contain slashes."""
     return f"{split}/{class_name}/{name}"
@@ -262,8 +265,12 @@ def _read_journal(path: Path) -> Iterator[Row]:
     """The rows of a journal. Damaged lines are skipped, with a warning."""
     damaged = 0
     with open(path, "rb", opener=no_follow) as file:
+        checked = any(map(_ends_with_checksum, file))  # in journals of version 0.1.0 no line has one, in others each
+        file.seek(0)
         for line in file:
             try:
+                if checked and not _ends_with_checksum(line):
+                    raise ValueError("its checksum is missing")
                 yield _journal_row(line)
             except ValueError:
                 damaged += line.endswith(b"\n") and line != b"\n"  # otherwise a killed process left it
@@ -301,8 +308,8 @@ def _row(fields: Sequence[Any], number: type | None) -> Row:
             raise ValueError(f"the value {field!r:.80}")
         values.append(field)
     row = Row(*values)
-    if row.spectral_convergence:
-        float(row.spectral_convergence)
+    if (written := row.spectral_convergence) and f"{float(written):.6g}" != written:  # the digits that are written
+        raise ValueError(f"the value {written!r:.80}")
     for name, endings in ((row.sound, (".wav", ".flac")), *([(row.picture, (".png",))] if row.picture else [])):
         if not _is_own(row, name, endings):
             raise ValueError(f"the file {name!r:.200}, which does not belong to the example {row.key!r:.200}")

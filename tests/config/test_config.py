@@ -74,6 +74,15 @@ def test_sound_key_has_what_decides_the_sound_and_no_more():
     assert CONFIG.replace(top_db=80).sound_key() == CONFIG.sound_key()
 
 
+@pytest.mark.parametrize("depth", [100, 300, 900, 950, 990, 5000, 100_000])
+@pytest.mark.parametrize("field", ["colormap", "window", "picture_size", "top_db", "frames"])
+def test_values_that_are_nested_deeply_are_refused(field, depth):
+    text = f'{{"{field}": {"[" * depth}{"]" * depth}}}'.encode()
+    with pytest.raises(ValueError, match=f"`{field}`|must be a mapping") as error:
+        SonificationConfig.from_json(text)
+    assert len(str(error.value)) < 2000
+
+
 @pytest.mark.parametrize("changes", [{"frame_step": 1024}, {"frame_step": 1000}, {"frame_length": 512}])
 def test_windows_must_overlap(changes):
     with pytest.raises(ValueError, match="`frame_step` must be small enough for the windows to overlap.*Received"):

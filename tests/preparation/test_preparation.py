@@ -446,6 +446,25 @@ def test_a_line_of_the_journal_that_lost_a_field_is_damaged(tmp_path, lost):
             manifests._journal_row(json.dumps([*fields[:-1], last]).encode())
 
 
+def test_a_line_of_the_journal_that_lost_its_checksum_is_damaged_beside_one_that_has_it(tmp_path):
+    rows = [
+        manifests.Row("train", "a", name, "0" * 64, f"train/a/{name}.wav", 0, 9, "0" * 64, "", 0, 0, "", "0.5")
+        for name in "bcd"
+    ]
+    journal = manifests.Journal(tmp_path, [])
+    for row in rows:
+        journal.add(row)
+    journal.close()
+    lines = [json.loads(line) for line in (tmp_path / "journal").read_bytes().splitlines()]
+    for lost, expected in (([0, 1, 2], rows), ([0, 1], rows[2:]), ([1], [rows[0], rows[2]]), ([2], rows[:2])):
+        texts = [json.dumps(line[:-1] if i in lost else line) + "\n" for i, line in enumerate(lines)]
+        (tmp_path / "journal").write_text("".join(texts))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert list(manifests._read_journal(tmp_path / "journal")) == expected
+        assert len(caught) == (expected != rows)
+
+
 def test_errors_of_damaged_manifests_are_short(tmp_path):
     path = tmp_path / "manifest.csv"
     path.write_text("[" * 100_000 + ",a\n")
