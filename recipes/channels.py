@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 
 from sonikeras import channels, models
-from sonikeras.config import SonificationConfig, as_config, presets
+from sonikeras.cli.options import config as config_option
+from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._errors import in_one_line
 from sonikeras.config._files import locked, safe_names, write_bytes
 from sonikeras.evaluation import Report, plots, sweep
@@ -92,7 +93,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--data", help="c2, c4, c10 or c15. Default: c10; with --data-dir all of its classes")
     add("--data-dir", help="folder of images, <class>/* or {train,test}/<class>/*, instead of the built-in ones")
     add("--source", default="builtin", help="source of the images without --data-dir. Default: %(default)s")
-    add("--config", choices=presets(), default="matched", help="signal chain. Default: %(default)s")
+    add(
+        "--config",
+        type=config_option,
+        default="matched",
+        help="preset of the signal chain, or a file. Default: %(default)s",
+    )
     add("--seeds", type=int, default=1, help=f"number of seeds, starting at {FIRST_SEED}. Default: %(default)s")
     add("--images-per-class", type=int, help="largest number, a fifth of them for testing. Default: 50")
     add("--weights", default="imagenet", help='"imagenet", "none" or the path of a file. Default: %(default)s')

@@ -42,6 +42,17 @@ def size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def config(text: str) -> str:
+    """Checks the name of a preset, or the path of a file that carries a config."""
+    from sonikeras.config import as_config
+
+    try:
+        as_config(text)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def shard(text: str) -> tuple[int, int]:
     """Reads `INDEX/COUNT`, such as `0/4`."""
     index, _, count = text.partition("/")

@@ -85,7 +85,7 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--fold", type=shared.fold, metavar="I/K", help="cross-validation within the training split: test on fold I")
     add("--validation-split", type=float, help=f"fraction of the training split. {default['validation_split']}")
     add("--output", choices=OUTPUTS, help=f"spectrogram picture, or the image itself. {default['output']}")
-    add("--config", choices=presets(), help=f"signal chain. {default['config']}")
+    add("--config", type=shared.config, help=f"signal chain: {', '.join(presets())}, or a file. {default['config']}")
     add("--channel", help=f"{', '.join(channels.forms())}, or several joined by +. {default['channel']}")
     add("--engine", choices=["auto", *engines()], help=f"engine of the phase retrieval. {default['engine']}")
     add("--network", help=f"backbone: {', '.join(models.backbones())}. {default['network']}")

@@ -1,5 +1,6 @@
 """The command line does what its functions do, and says what is wrong in one line."""
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,14 @@ def test_as_a_module():
     assert all(
         command in result.stdout for command in ("sonify", "picture", "desonify", "prepare", "duplicates", "info")
     )
+
+
+def test_a_config_option_takes_a_preset_or_a_file(tmp_path):
+    from sonikeras.cli import options
+
+    path = str(tmp_path / "mine.json")
+    sonikeras.SonificationConfig.preset("matched").replace(iterations=3).save(path)
+    assert [options.config(text) for text in ("lossless", path)] == ["lossless", path]
+    for text, message in ((str(tmp_path / "none.json"), "none.json"), ("loud", "Allowed presets: ")):
+        with pytest.raises(argparse.ArgumentTypeError, match=message):
+            options.config(text)
