@@ -258,7 +258,7 @@ class _Draws(keras.random.SeedGenerator):
 
     def next(self, ordered: bool = True) -> Any:
         seed, number = self._seed, self._next
-        xp = operations(seed if is_foreign(seed) else number)
+        xp = operations(seed, number)
         drawn = xp.stack([xp.cast(seed, "int64"), xp.cast(number, "int64")])
         self._next = self._next + 1
         return drawn

@@ -288,7 +288,8 @@ def test_seeded_and_deterministic():
 
 def test_layer_with_a_given_phase_is_the_function():
     phase = np.random.default_rng(0).uniform(0, 6, MAGNITUDES.shape).astype(np.float32)
-    expected = griffin_lim(MAGNITUDES, phase, fft_length=64, momentum=0.5, **SMALL)
+    magnitudes = keras.ops.convert_to_tensor(MAGNITUDES)
+    expected = griffin_lim(magnitudes, phase, fft_length=64, momentum=0.5, **SMALL)
     np.testing.assert_array_equal(GriffinLim(**SMALL, momentum=0.5)(MAGNITUDES, initial_phase=phase), expected)
 
 
