@@ -184,6 +184,10 @@ class _NumPyFunctions:
         return x
 
     @staticmethod
+    def log10(x: Any) -> Any:
+        return np.log(x) / np.log(x.dtype.type(10))  # as Keras computes it on TensorFlow
+
+    @staticmethod
     def rsqrt(x: Any) -> Any:
         return 1 / np.sqrt(x)
 
@@ -207,8 +211,8 @@ class _NumPyFunctions:
             loop_vars = body(*loop_vars)
         return loop_vars
 
+    @staticmethod
     def stft(
-        self,
         audio: np.ndarray,
         frame_length: int,
         frame_step: int,
@@ -218,11 +222,14 @@ class _NumPyFunctions:
         center: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The short-time Fourier transform of frames that are not centered, the window in the middle of each."""
+        import scipy.fft  # the code of TensorFlow's transform, so that soft bins are equal there too
+
         del center  # the caller pads
         before = (fft_length - frame_length) // 2
         window = np.pad(window, (before, fft_length - frame_length - before))
         frames = np.lib.stride_tricks.sliding_window_view(audio, fft_length, axis=-1)[..., ::frame_step, :]
-        return self.rfft(frames * window, fft_length)
+        spectrum = scipy.fft.rfft(frames * window)
+        return spectrum.real, spectrum.imag
 
 
 _NUMPY = _NumPyFunctions()
