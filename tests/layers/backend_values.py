@@ -12,6 +12,7 @@ from sonikeras import layers
 
 def values(audio, images, coefficients, magnitudes, phase, db):
     """Arrays by name: the output of each layer, and the first batch of each data set."""
+    keras.utils.set_random_seed(0)  # an augmentation's draws follow it, and an earlier test may have set another
     result = {
         "spectrogram": layers.Spectrogram(top_db=None)(audio),
         "spectrogram_amplitude": layers.Spectrogram(400, 160, 512, "hamming", scale="amplitude")(audio),
