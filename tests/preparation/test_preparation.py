@@ -54,7 +54,7 @@ def prepared(path, **arguments):
 def assert_pictures_equal(a, b):
     """Up to values between two shades, which NumPy and TensorFlow may round differently."""
     assert a.shape == b.shape
-    assert (a != b).mean() < 1e-3 and np.abs(a.astype(int) - b).max() < 8
+    assert (a != b).mean() < 1e-4 and np.abs(a.astype(int) - b).max() < 8
 
 
 # What is written ------------------------------------------------------------------------------------------------------

@@ -351,7 +351,8 @@ def test_an_unreadable_file_is_one_line(tmp_path, image_folder):
         lambda: sonikeras.evaluate(model, data),
     ):
         with pytest.raises(
-            ValueError, match=r"^The image cannot be read: .* Received: .*ant/picture\d+\.png \(7 bytes: of another format\)$"
+            ValueError,
+            match=r"^The image cannot be read: .* Received: .*ant/picture\d+\.png \(7 bytes: of another format\)$",
         ):
             use()
 
