@@ -6,6 +6,7 @@ import argparse
 import concurrent.futures
 import functools
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from benchmarks import measuring
 from benchmarks.measuring import MISSING, table
+from sonikeras.signal import metrics
 
 # Name: engine, and changes to the preset "study". Times are from magnitudes to audio.
 CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -129,14 +131,12 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
 
 def fidelity(reconstructions: list[np.ndarray], originals: list[np.ndarray]) -> dict[str, Any]:
     """Mean PSNR in dB of the images that differ, mean SSIM of all, and the number of identical images."""
-    import tensorflow as tf
-
-    a, b = (tf.constant(np.stack(x)[..., None]) for x in (reconstructions, originals))
-    differ = [i for i in range(len(a)) if not np.array_equal(reconstructions[i], originals[i])]
+    pairs = list(zip(reconstructions, originals, strict=True))
+    differ = [psnr for pair in pairs if math.isfinite(psnr := metrics.psnr(*pair))]
     return {
-        "psnr": float(np.mean([tf.image.psnr(a[i], b[i], 255) for i in differ])) if differ else None,
-        "ssim": float(tf.reduce_mean(tf.image.ssim(a, b, 255))),
-        "exact": len(a) - len(differ),
+        "psnr": float(np.mean(differ)) if differ else None,
+        "ssim": float(np.mean([metrics.ssim(*pair) for pair in pairs])),
+        "exact": len(pairs) - len(differ),
     }
 
 

@@ -18,13 +18,10 @@ from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._checks import check_audio, check_integer, check_number
 from sonikeras.evaluation.comparison import correctness
 from sonikeras.evaluation.report import Report
-from sonikeras.preparation._rendering import spectral_convergence
-from sonikeras.signal import chain
+from sonikeras.signal import chain, metrics
 from sonikeras.sources.images import to_gray
 
 _RENAMED = {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}  # attributes of `Retention`
-
-_SSIM_WINDOW = 11  # pixels, TensorFlow's default, which is that of the paper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,10 +251,7 @@ def signal_retention(
         ValueError: If `image` or `audio` has another shape or type.
 
     References:
-        - SSIM: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE
-          Transactions on Image Processing 13, 2004, by `tf.image.ssim`.
-        - Spectral convergence: Sturmel and Daudet, "Signal reconstruction from STFT magnitude: a state of the art",
-          DAFx 2011.
+        Those of `sonikeras.signal.metrics`.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -266,19 +260,16 @@ def signal_retention(
         >>> retention.psnr, retention.ssim
         (inf, 1.0)
     """
-    import tensorflow as tf
-
     config, audio, gray = as_config(config), check_audio(audio), to_gray(image)
     if audio.size != config.samples:
         raise ValueError(
             f"`audio` must have shape ({config.samples},), the config's length. Received: audio of shape {audio.shape}"
         )
     reconstruction = chain.desonify(audio, config, size=gray.shape)
-    pair = gray[..., None], reconstruction[..., None]
     with np.errstate(divide="ignore"):
-        convergence = 20 * np.log10(spectral_convergence(audio, gray, config))
+        convergence = 20 * np.log10(metrics.spectral_convergence(audio, gray, config))
     return SignalRetention(
-        psnr=float(tf.image.psnr(*pair, max_val=255)),
-        ssim=float(tf.image.ssim(*pair, max_val=255)) if min(gray.shape) >= _SSIM_WINDOW else math.nan,
+        psnr=metrics.psnr(reconstruction, gray),
+        ssim=metrics.ssim(reconstruction, gray),
         spectral_convergence=float(convergence),
     )

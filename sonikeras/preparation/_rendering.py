@@ -1,4 +1,4 @@
-"""The picture of an example as a PNG file, and the spectral convergence of its audio."""
+"""The picture of an example as a PNG file."""
 
 from __future__ import annotations
 
@@ -10,52 +10,10 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig
-from sonikeras.signal import chain, mdct, pictures
+from sonikeras.signal import chain, pictures
 from sonikeras.signal._backend import operations
-from sonikeras.signal.magnitudes import image_to_magnitudes
-from sonikeras.signal.spectrograms import periodic_window
 
 _RLE = 3  # zlib's Z_RLE: as small as the other strategies for runs of equal pixels, and several times faster
-
-
-def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: SonificationConfig) -> float:
-    """The spectral convergence: `||magnitudes of the audio - magnitudes of the image|| / ||magnitudes of the image||`.
-
-    Args:
-        audio: float32 array `[samples]`, of the config's length.
-        image: uint8 array `[height, width]` or `[height, width, 3]`.
-        config: `SonificationConfig`.
-
-    Returns:
-        A float in single precision. `20 log10` of it is the spectral convergence in dB; 0 is exact.
-
-    Example:
-        >>> import numpy as np, sonikeras
-        >>> from sonikeras.preparation._rendering import spectral_convergence
-        >>> config, image = sonikeras.SonificationConfig.preset("lossless"), np.eye(64, dtype="uint8") * 255
-        >>> spectral_convergence(sonikeras.sonify(image, config), image, config) < 0.01
-        True
-    """
-    wanted = np.ascontiguousarray(image_to_magnitudes(image, config=config).T)
-    if config.transform == "mdct":
-        found = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
-    else:
-        found = _stft_magnitudes(audio, config)
-    found -= wanted
-    # Not `np.linalg.norm`, because its sum depends on the number of threads.
-    error, energy = (np.sum(np.square(x, out=x)) for x in (found, wanted))
-    return float(np.sqrt(error / energy))
-
-
-def _stft_magnitudes(audio: np.ndarray, config: SonificationConfig) -> np.ndarray:
-    """Magnitudes `[frames, bins]` in the transform of the synthesis, several times faster than `spectrograms`."""
-    import scipy.fft
-
-    size = config.fft_length
-    left = (size - config.frame_length) // 2
-    window = np.pad(periodic_window(config.window, config.frame_length), (left, size - config.frame_length - left))
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, size // 2), size)[:: config.frame_step]
-    return np.abs(scipy.fft.rfft(frames * window))
 
 
 def encode_picture(audio: np.ndarray, config: SonificationConfig) -> bytes:

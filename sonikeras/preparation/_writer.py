@@ -29,6 +29,7 @@ from sonikeras.preparation._examples import (
 )
 from sonikeras.preparation._manifests import Journal, Row, example_key
 from sonikeras.preparation._plan import Group, Plan
+from sonikeras.signal.metrics import spectral_convergence
 from sonikeras.sources import Examples, Record, _tfrecords as tfrecords, records
 from sonikeras.sources.audio import decode_pcm16, encode_pcm16, from_pcm16
 
@@ -216,7 +217,7 @@ class Writer:
         return Content(
             audio=encoded,
             picture=rendering.encode_picture(audio, plan.config) if plan.pictures else None,
-            convergence=rendering.spectral_convergence(audio, example.image(0), plan.config),
+            convergence=spectral_convergence(audio, example.image(0), plan.config),
         )
 
 
