@@ -114,7 +114,7 @@ def file_name(name: str) -> str:
 
 
 def png(image: np.ndarray, *, side: int | None = None) -> bytes:
-    """Encodes an image as a PNG file.
+    r"""Encodes an image as a PNG file.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB).

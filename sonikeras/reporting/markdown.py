@@ -28,7 +28,7 @@ _BLOCK_MARKER = re.compile(r"^(\d+(?=[.)](?: |$))|(?=#|[+-](?:[ -]|$)))")
 
 
 def to_markdown(title: str, blocks: Sequence[Block], *, images: str = "images/") -> str:
-    """Renders a document as Markdown, without audio clips, galleries and details.
+    r"""Renders a document as Markdown, without audio clips, galleries and details.
 
     Args:
         title: Title of the document.
