@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -158,10 +159,20 @@ def _tensorflow_operations() -> _BackendFunctions:
     return _BackendFunctions(DynamicBackend("tensorflow"))
 
 
+# Numerator and denominator of log(1 + x) between the square roots of 1/2 and 2, highest power first, as Eigen has them.
+_LOG = (
+    (0.18256296349849254, 1.0000000190281063, 1.0000000190281136, 0.0),
+    (0.049616247954120038, 0.59923249590823520, 1.4999999999999927, 1.0),
+)
+
+_FUSED_TERMS = 64  # products of more terms are left to NumPy
+
+
 class _NumPyFunctions:
     """NumPy, and with it those functions of `keras.ops` that NumPy lacks or calls otherwise.
 
-    A complex array is a pair `(real, imaginary)`, as in `keras.ops`.
+    A complex array is a pair `(real, imaginary)`, as in `keras.ops`. Logarithms, transforms and products of few terms
+    are rounded as TensorFlow rounds them on x86 processors, so that spectrograms and pictures are bit-identical.
     """
 
     def __getattr__(self, name: str) -> Any:
@@ -184,8 +195,29 @@ class _NumPyFunctions:
         return x
 
     @staticmethod
-    def log10(x: Any) -> Any:
-        return np.log(x) / np.log(x.dtype.type(10))  # as Keras computes it on TensorFlow
+    def log10(x: np.ndarray) -> np.ndarray:
+        if x.dtype != np.float32:
+            return np.log(x) / np.log(x.dtype.type(10))
+        fraction, exponent = np.frexp(x)
+        low = fraction < np.float32(math.sqrt(0.5))
+        fraction = np.where(low, fraction + fraction, fraction) - np.float32(1)
+        numerator, denominator = (_polynomial(coefficients, fraction) for coefficients in _LOG)
+        with np.errstate(invalid="ignore"):  # of infinite values, which are replaced below
+            log = (exponent - low).astype(np.float32) * np.float32(math.log(2)) + numerator / denominator
+        finite = (x > 0) & (x < np.inf)
+        return (log if finite.all() else np.where(finite, log, np.log(x))) / np.float32(math.log(10))
+
+    @staticmethod
+    def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        terms = a.shape[-1]
+        if terms > _FUSED_TERMS or {a.dtype, b.dtype} != {np.dtype(np.float32)}:
+            return np.matmul(a, b)
+        # One fused multiply-add a term, in order: a product of two singles is exact in double precision.
+        left, right = a.astype(np.float64), b.astype(np.float64)
+        total = (left[..., :1] * right[..., :1, :]).astype(np.float32)
+        for k in range(1, terms):
+            total = (left[..., k : k + 1] * right[..., k : k + 1, :] + total).astype(np.float32)
+        return total
 
     @staticmethod
     def rsqrt(x: Any) -> Any:
@@ -230,6 +262,14 @@ class _NumPyFunctions:
         frames = np.lib.stride_tricks.sliding_window_view(audio, fft_length, axis=-1)[..., ::frame_step, :]
         spectrum = scipy.fft.rfft(frames * window)
         return spectrum.real, spectrum.imag
+
+
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+    """Horner's method in single precision."""
+    value = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + np.float32(coefficient)
+    return value
 
 
 _NUMPY = _NumPyFunctions()

@@ -1,16 +1,19 @@
 """Arrays are computed with NumPy, give arrays, and agree with tensors."""
 
+import platform
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.signal import get_window
 
 import sonikeras
 from sonikeras.config import ALGORITHMS, WINDOWS
 from sonikeras.signal import chain, pictures
+from sonikeras.signal._backend import operations
 from sonikeras.signal.magnitudes import pixels_to_magnitudes
 from sonikeras.signal.phase_retrieval import griffin_lim, istft, random_phase, structured_phase
 from sonikeras.signal.spectrograms import analysis_window, phase, power_to_db, stft
@@ -87,6 +90,23 @@ def test_pictures_of_arrays_are_those_of_tensors(preset):
     shades = abs(np.diff(pictures.colors(config.colormap), axis=0)).max()
     assert abs(ours - theirs).max() <= shades
     assert (abs(ours - theirs) > 0.01).mean() < 1e-3
+
+
+@pytest.mark.parametrize("preset", sonikeras.presets())
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow rounds otherwise elsewhere")
+def test_spectrograms_and_pictures_of_arrays_are_bit_identical_to_tensorflows(preset, photo):
+    config = sonikeras.SonificationConfig.preset(preset)
+    audio = sonikeras.sonify(photo, config)
+    ours, theirs = chain.audio_to_db(audio, config), chain.audio_to_db(tf.constant(audio), config)
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(chain.db_to_picture(ours, config), chain.db_to_picture(theirs, config))
+
+
+def test_logarithms_of_arrays_are_those_of_numpy():
+    x = np.concatenate([np.exp(RNG.uniform(-80, 80, 10_000)), [0, np.inf, 1, 1e-40]]).astype("float32")
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(operations(x).log10(x), np.log10(x.astype("float64")), rtol=3e-7, atol=1e-7)
+    assert np.isnan(operations(x).log10(np.float32([np.nan, 1]))[0])
 
 
 @pytest.mark.parametrize("window", WINDOWS)
