@@ -325,13 +325,13 @@ def test_batches_that_do_not_fit_together(cifar10, change, message):
 def test_a_damaged_batch_is_named(cifar10):
     path = cifar10[0] / "data_batch_2"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="delete .*cifar-10-batches-py, then.*Received: .*data_batch_2, where"):
+    with pytest.raises(ValueError, match="delete .*cifar-10-batches-py, and.*Received: .*data_batch_2, where"):
         load_examples("c2", "train", source="keras:cifar10")
 
 
 def test_offline_the_file_and_its_place_are_named(keras_home, capsys, monkeypatch):
     monkeypatch.setattr("sonikeras.sources._cifar._ORIGIN", "http://127.0.0.1:9/")  # where nothing answers
-    message = "put cifar-10-python.tar.gz from http.* there as .*keras/datasets/cifar-10-batches-py-target_archive"
+    message = "copy cifar-10-python.tar.gz from http.* to .*keras/datasets/cifar-10-batches-py-target_archive"
     with pytest.raises(OSError, match=message):
         load_examples("c2", "train", source="keras:cifar10")
     assert capsys.readouterr().out.startswith("Downloading CIFAR-10, 170 MB, from http://127.0.0.1:9/cifar-10-python")
