@@ -49,29 +49,28 @@ def dataset(
     """A `tf.data.Dataset` of sonified images, for `model.fit`.
 
     The same image, config, engine and seed give the same audio, whatever the order, the batch size and the number of
-    threads. Audio passes through 16-bit PCM, as in files, and is cached on disk. Later epochs and runs read it from
+    threads. Audio is rounded to 16-bit PCM, as in files, and cached on disk. Later epochs and runs read it from
     there.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`: that many classes, which each source defines. Defaults to `None`: all
-            classes of the source. `classes` takes precedence.
+        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`: 2, 4, 10 or 15 classes, which depend on the source. Defaults to
+            `None`: all classes of the source. `classes` takes precedence.
         split: `"train"`, `"test"`, or `"both"` for a pair of data sets; also `"validation"` with `validation_split`, or
             in a folder that has such a split. Defaults to `"train"`.
-        data_dir: Folder to read. Its files lie in `data_dir/<class>/`, or, pre-split, in `data_dir/train/<class>/` and
-            `data_dir/test/<class>/`; or they are the record files of `sonikeras.prepare`. Without pre-split folders, a
-            hash of each file's name assigns a fifth of the files to the test split. Defaults to `None`: `source` is
-            read.
+        data_dir: Folder to read, in one of three layouts: `data_dir/<class>/`; pre-split, `data_dir/train/<class>/` and
+            `data_dir/test/<class>/`; or the record files of `sonikeras.prepare`. Without pre-split folders, a hash of
+            each file's name assigns a fifth of the files to the test split. Defaults to `None`: `source` is read.
         source: `"builtin"`, the images in this package; `"keras:cifar10"` or `"keras:cifar100"`; `"tfds:NAME"`, a data
             set of TensorFlow Datasets; a pair of arrays `(images, labels)`; or a `tf.data.Dataset` of single examples
             `(image, label)`: uint8 `[height, width]`, `[height, width, 1]` or `[height, width, 3]`, and an integer.
             Such a data set is a single split: `split="train"` shuffles it, among 1024 examples at a time, and
             `"test"` keeps its order. `data_dir` takes precedence. Defaults to `"builtin"`.
-        classes: Names of the classes to select. Labels are indices into the sorted names. For a `tf.data.Dataset`, the
-            names of all labels in their order. Defaults to `None`: the classes that `name` stands for.
+        classes: Names of the classes to select. Labels are indices into the sorted names. A `tf.data.Dataset` needs the
+            names of all labels, in their order. Defaults to `None`: the classes that `name` stands for.
         images_per_class: Integer of at least 5, the largest number of examples of a class. A fifth of them are in the
             test split. Defaults to `None`: 280 of the built-in images, all examples of other sources.
-        stage: Kind of the files: `"image"`; `"audio"`, recordings, which are mixed down, resampled, and cut or padded
-            with silence to the length of the config; or `"spectrogram"`, pictures of spectrograms. Defaults to
+        stage: What the files contain: `"image"`; `"audio"`, recordings, which are mixed down to mono, resampled, and
+            truncated or zero-padded to the length of the config; or `"spectrogram"`, spectrogram pictures. Defaults to
             `"image"`.
         config: Name of a preset, `SonificationConfig`, or path of a file that contains one. Defaults to `"study"`.
         engine: `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
@@ -79,9 +78,9 @@ def dataset(
             color, as a baseline. Defaults to `"picture"`.
         image_size: Integer or `(height, width)` of pictures and images, or `None` for the config's `picture_size`.
             Defaults to (224, 224).
-        shorter_side: Integer. The shorter side is resized to this length, and the center of `image_size` is cropped, as
-            by torchvision's `Resize` and `CenterCrop`. Defaults to `None`: the whole picture is resized to
-            `image_size`.
+        shorter_side: Integer, the length to which the shorter side of a picture is resized before its center is cropped
+            to `image_size`, as by torchvision's `Resize` and `CenterCrop`. Defaults to `None`: the whole picture is
+            resized to `image_size`.
         interpolation: `"nearest"`, `"bilinear"` or `"bicubic"`, antialiased. Defaults to `"bilinear"`.
         colormap: With `stage="spectrogram"`, the matplotlib colormap of the pictures, which cover the config's
             `top_db`. They are converted to dB values and redrawn in the config's `colormap` and `picture_scale`.
@@ -96,20 +95,20 @@ def dataset(
             lists them. Defaults to `"raise"`.
         validation_split: Float in `0 <= validation_split < 1`, the fraction of the training split to hold out as
             `"validation"`. A hash of the names decides. Defaults to 0.
-        fold: `(i, k)` for fold `i` of a `k`-fold cross-validation within the training split: `"test"` is then that
-            fold, and `"train"` the others. The test split of the source is not used. A hash of the names decides.
+        fold: `(i, k)` for fold `i` (from 0) of a `k`-fold cross-validation within the training split: `"test"` is then
+            that fold, and `"train"` the others. The test split of the source is not used. A hash of the names decides.
             Defaults to `None`.
         group_duplicates: Boolean, whether `validation_split` and `fold` keep near-duplicates together: images whose
             thumbnails, or mirrored thumbnails, have a correlation above 0.96. Reads all images. Defaults to `False`.
-        augment: Random changes of the training split, drawn anew in each epoch: a `sonikeras.Augment`, or a function or
+        augment: Random changes of the training split, different in each epoch: a `sonikeras.Augment`, or a function or
             Keras layer, which is applied to batches. With `split="both"` the test split stays unchanged. Defaults to
             `None`.
         shard: `(index, count)` to select every `count`-th example, starting at `index`. Defaults to `None`: all.
         service: `"grpc://host:port"`, the dispatcher of a tf.data service. Its workers compute the audio, with the
             engine `"tensorflow"`. Each example arrives exactly once. Defaults to `None`: the audio is computed here.
         channel: Channel that transmits the audio before it is analyzed: a specification string such as
-            `"noise(snr=20)"` or `"telephone"`, or a `sonikeras.channels.Channel`. `seed` and the audio determine its
-            noise. The cache keeps the audio before transmission. Defaults to `None`.
+            `"noise(snr=20)"` or `"telephone"`, or a `sonikeras.channels.Channel`. Its noise depends on `seed` and the
+            audio. The cache keeps the audio before transmission. Defaults to `None`.
 
     Returns:
         A `tf.data.Dataset` of `(x, label)` with static inner shapes and known cardinality. `label` is int32 `[batch]`.

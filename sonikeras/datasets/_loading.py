@@ -44,7 +44,7 @@ def audio_loader(
 
 
 def recording_loader(examples: Examples, config: SonificationConfig) -> Loader:
-    """The loader of recordings: int16 `[samples]`, cut or padded with silence to the length of the config."""
+    """The loader of recordings: int16 `[samples]`, truncated or zero-padded to the length of the config."""
 
     def load(index: int) -> np.ndarray:
         audio = examples.sound(index, config, samples=config.samples)

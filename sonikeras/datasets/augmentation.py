@@ -17,9 +17,9 @@ from sonikeras.transmission._decibels import add_noise, apply_gain
 class Augment:
     """Random changes of each training example, for `sonikeras.dataset(augment=...)`.
 
-    The audio is changed first, in the order of the arguments, and then the picture drawn from it. Values are drawn
-    uniformly, for each example and in each epoch anew; of masks, the square of the width is uniform. Pictures are
-    changed by Keras layers.
+    The audio is changed first, in the order of the arguments, and then the picture drawn from it. Keras layers change
+    the pictures. Values are drawn from uniform distributions, for each example and each epoch. For a mask, the square
+    of its width is drawn.
 
     Args:
         roll: Float in 0..1, the largest circular shift of the audio, as a fraction of its length. Samples that leave at

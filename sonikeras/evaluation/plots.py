@@ -51,7 +51,7 @@ def curves(
     split: str = "validation",
     y_limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:
-    """Draws loss and accuracy over the epochs side by side on 15 x 7 inches.
+    """Draws loss and accuracy over the epochs, side by side, in a figure of 15 x 7 inches.
 
     Args:
         history: Values per epoch, as `keras.callbacks.History.history`: `loss`, `val_loss`, `accuracy` and
@@ -109,7 +109,7 @@ def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]], s
 def confusion(
     matrix: np.ndarray, class_names: Sequence[str], path: str | os.PathLike[str], *, rates: bool = False
 ) -> None:
-    """Draws a confusion matrix as a heat map with the counts in it, on 10 x 8 inches.
+    """Draws a confusion matrix as a heat map with the counts in it, in a figure of 10 x 8 inches.
 
     Class names may be in any script with an installed font. Without a font, a name is drawn as `class` and its index.
 
@@ -121,7 +121,7 @@ def confusion(
             counts. They are drawn in percent. Defaults to `False`.
 
     Raises:
-        ValueError: If the matrix is not square with one row a class name.
+        ValueError: If the matrix is not square with one row per class name.
 
     Example:
 
@@ -135,7 +135,7 @@ def confusion(
     classes = len(class_names)
     if matrix.shape != (classes, classes):
         raise ValueError(
-            f"Argument `matrix` must have shape ({classes}, {classes}), one row and column a class name. "
+            f"Argument `matrix` must have shape ({classes}, {classes}), one row and column per class name. "
             f"Received: matrix of shape {matrix.shape}"
         )
     scale = max(1.0, classes / _FULL_SIZE_CLASSES)
@@ -177,7 +177,7 @@ def lines(
     order: Sequence[str] | None = None,
     y_limits: tuple[float, float] | None = None,
 ) -> None:
-    """Draws series of points with error bars, connected by lines, on 9 x 6 inches.
+    """Draws series of points with error bars, connected by lines, in a figure of 9 x 6 inches.
 
     Args:
         series: For each name its points `(x, value, low, high)`, where `low` to `high` is the error bar. A point with
@@ -187,8 +187,8 @@ def lines(
         x_label: Label of the x axis, with its unit.
         y_label: Label of the y axis, with its unit.
         log_x: Boolean, whether the x axis is logarithmic. Defaults to `False`.
-        order: All names that share colors, a series' color and marker being that of its place. Pass the same for
-            figures that are to be compared. Defaults to `None`: the names of `series`.
+        order: Names that determine colors and markers: those of a series depend on the place of its name in this list.
+            Pass the same list for figures that are to be compared. Defaults to `None`: the names of `series`.
         y_limits: Lowest and highest value of the y axis. Defaults to `None`: the axis fits the values.
 
     Raises:

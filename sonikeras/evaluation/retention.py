@@ -67,7 +67,7 @@ class Retention:
 
 
 def interval_text(low: float, high: float) -> str:
-    """An interval as text. The interval of a retention has infinite ends if accuracy on images may be at chance.
+    """An interval as text. That of a retention is unbounded if the accuracy on images may be no better than chance.
 
     Example:
         >>> interval_text(0.5, 0.75), interval_text(0.5, float("inf")), interval_text(float("-inf"), float("inf"))

@@ -219,7 +219,7 @@ def table(results: Iterable[Result]) -> list[dict[str, Any]]:
     Returns:
         List of dicts: `cell` (the run's name), the factors, `n` (test examples), `classes`, `accuracy`, its 95 %
         interval `accuracy_low` and `accuracy_high`, `top_3_accuracy` (of more than three classes), `f1_weighted`,
-        `f1_macro`, `expected_calibration_error`, `loss` in nats, `seconds` and `error`. Unknown values are `None`.
+        `f1_macro`, `expected_calibration_error`, `loss` in nats, `seconds` and `error`. Missing values are `None`.
 
     Example:
         >>> from sonikeras.evaluation.sweep import Result, Run, table

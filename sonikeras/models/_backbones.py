@@ -116,8 +116,8 @@ def unfreeze(backbone: keras.Model, *, stages: int, batch_norm: bool) -> None:
 
     Args:
         backbone: Keras model, such as `model.get_layer("backbone")` of a classifier.
-        stages: Integer, the number of stages. The feature maps of a stage have one size. Five stages are the whole
-            network.
+        stages: Integer, the number of stages. A stage is the layers whose feature maps have the same size. Five stages
+            are the whole network.
         batch_norm: Boolean, whether the batch normalizations of these stages are trainable too.
 
     Raises:

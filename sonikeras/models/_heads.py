@@ -58,8 +58,8 @@ def heads() -> list[str]:
     """Names of the heads that `classifier` accepts. It accepts any layer or function as well.
 
     - `"linear"`: dropout and a dense layer with PyTorch's initialization (the study's head).
-    - `"mlp"`: dropout, a hidden layer of 256 rectified units, then `"linear"`.
-    - `"attention"`: a learned weighted mean over the positions of the feature map, then `"linear"`.
+    - `"mlp"`: dropout, a dense layer of 256 units with ReLU, then `"linear"`.
+    - `"attention"`: attention pooling, a learned weighted mean over the positions of the feature map, then `"linear"`.
 
     Returns:
         List of strings.

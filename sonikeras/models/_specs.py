@@ -1,4 +1,4 @@
-"""The facts about the backbones. Keras is imported only to build one."""
+"""Specifications of the backbones. Keras is imported only to build one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _builder(module: str, function: str, **options: Any) -> Callable[[tuple[int,
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """The facts about a backbone, and the study's preprocessing for it.
+    """The specification of a backbone, and the study's preprocessing for it.
 
     Attributes:
         name: String, its name as an argument of `classifier`.
@@ -104,7 +104,7 @@ def backbones() -> list[str]:
 
 
 def spec(backbone: str) -> BackboneSpec:
-    """The facts about a backbone: the size of its pictures, the study's preprocessing, the source of its weights.
+    """The specification of a backbone: the size of its pictures, the study's preprocessing, the source of its weights.
 
     Args:
         backbone: String, one of `backbones()`, or `"resnet150"` for `"resnet152"`.

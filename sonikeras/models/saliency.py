@@ -16,8 +16,8 @@ def grad_cam(model: keras.Model, pictures: np.ndarray, classes: Any = None) -> n
 
     Grad-CAM sums the network's last feature map over its channels, each weighted by the mean gradient of the class's
     logit with respect to the channel. Negative sums become 0. The result is enlarged to the picture, so it is as coarse
-    as the feature map: 7 x 7 for a picture of 224 x 224. The receptive field of each position is large. The map thus
-    shows roughly where the evidence is, and not which pixels it consists of.
+    as the feature map: 7 x 7 for a picture of 224 x 224. Each position has a large receptive field. The map thus shows
+    roughly where the evidence is, but not which pixels are evidence.
 
     Args:
         model: Keras model of `sonikeras.models.classifier`, new or loaded.

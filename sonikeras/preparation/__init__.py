@@ -1,4 +1,4 @@
-"""Data sets are written to files or records.
+"""Preparation: writes data sets to files or records.
 
 `prepare` checks its arguments (`_plan`), then runs (`_run`): examples are written (`_writer`), with a journal and a
 manifest (`_manifests`). `beam.prepare` runs shards of the same plan on other machines.

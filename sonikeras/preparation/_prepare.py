@@ -1,4 +1,4 @@
-"""`sonikeras.prepare`: a data set is written to files."""
+"""`sonikeras.prepare`: writes a data set to files."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def prepare(
     and the spectral convergence of the audio. `sonikeras.dataset(data_dir=directory, stage="audio")` or
     `stage="spectrogram"` reads them.
 
-    If a call is interrupted, even by a kill, the same call resumes, and the result has the same bytes as without the
-    interruption. Files that agree with the manifest and with their image are kept, all others are recreated.
+    If a call is interrupted, even by a kill, repeat it to resume. The files are byte for byte those of an uninterrupted
+    call. Files that agree with the manifest and with their image are kept, all others are recreated.
 
     Args:
         name: As in `sonikeras.dataset`, like all arguments that are not described here.
@@ -56,7 +56,7 @@ def prepare(
         pictures: Boolean, whether to write pictures. Defaults to `True`.
         shard: `(index, count)` to write every `count`-th example, or every `count`-th record file, starting at `index`.
             Other processes write the other shards. Each shard has its own manifest. A later call without `shard` checks
-            everything and writes the manifest of the whole. Defaults to `None`: all examples.
+            everything and writes the manifest of the whole data set. Defaults to `None`: all examples.
         shard_size: Integer, examples in a record file. Defaults to 1024.
         verify: Boolean, whether to compare existing files with their checksums instead of their sizes. Defaults to
             `False`.
@@ -70,7 +70,7 @@ def prepare(
             in it is a link.
         PermissionError: The folder cannot be written to and is not finished.
         FileNotFoundError: The folder of the images does not exist.
-        BlockingIOError: Another process writes the same shard, or one of the two writes the whole.
+        BlockingIOError: Another process writes the same shard, or one of the two writes the whole data set.
         OSError: The disk is full. Finished files are kept.
 
     Example:

@@ -40,8 +40,8 @@ def prepare(
         directory: Folder to write to. It is created if necessary.
         pipeline_options: `apache_beam.options.pipeline_options.PipelineOptions`, which name the runner. Defaults to
             `None`: the default runner of Beam, on this machine.
-        num_shards: Integer, pieces of work. Defaults to `None`: one for 256 examples, or one for each record file, at
-            most 10,000.
+        num_shards: Integer, the number of shards. Defaults to `None`: one for 256 examples, or one for each record
+            file, at most 10,000.
         cache: As in `sonikeras.prepare`. Defaults to `False`, because workers are temporary.
         **arguments: Further arguments of `sonikeras.prepare`, except `shard`.
 

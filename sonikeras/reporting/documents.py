@@ -128,7 +128,7 @@ def png(image: np.ndarray, *, side: int | None = None) -> bytes:
         >>> import numpy as np
         >>> from sonikeras.reporting.documents import png
         >>> png(np.zeros((400, 200), "uint8"), side=100)[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Galleries of single images: samples with their audio, heat maps, and images that are lost. Run folders have them."""
+"""Galleries of single images from run folders: samples with their audio, heat maps, and lost images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOST = 12  # images that are shown
 
 
 def example_galleries(results: StudyResults) -> list[Block]:
-    """Samples with their audio, heat maps of the classifier, and images that are lost.
+    """Samples with their audio, heat maps of the classifier, and lost images.
 
     Args:
         results: `StudyResults`.

@@ -49,7 +49,7 @@ def to_markdown(title: str, blocks: Sequence[Block], *, images: str = "images/")
         <BLANKLINE>
         | pet | number |
         |---|---|
-        | cat\\|dog | 2 |
+        | cat\|dog | 2 |
         <BLANKLINE>
     """
     parts = [f"# {_escaped(title)}", *(text for block in blocks if (text := _markdown(block, images)))]

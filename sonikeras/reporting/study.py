@@ -39,7 +39,7 @@ class StudyResults:
         chains: The configs that are signal chains: all but `"image"`.
         main: The data set with the most classes. Figures of a single data set are of this one.
         network: The first network. Figures of a single network are of this one.
-        gaps: Dict from what cannot be reported to the reason, such as runs with different test sets.
+        gaps: Dict from the name of a result that is not available to the reason, such as runs with different test sets.
     """
 
     def __init__(self, results: Sequence[sweep.Result], directory: Path) -> None:
@@ -139,7 +139,7 @@ class StudyResults:
         return self.samples(runs[0].run) if runs else None
 
     def noted(self, run: sweep.Run) -> dict[str, Any]:
-        """The content of `run.json` in a run folder."""
+        """The contents of `run.json` in a run folder."""
         return read_json(self.directory / run.name / "run.json", "Delete it and repeat the run")
 
     def rows(self) -> list[dict[str, Any]]:
@@ -159,7 +159,7 @@ class StudyResults:
         return rows
 
     def figure(self, name: str, draw: Callable[[Path], None]) -> bytes:
-        """Draws the PNG file `figures/<name>.png`, with a safe name, and returns its content."""
+        """Draws the PNG file `figures/<name>.png`, with a safe name, and returns its contents."""
         path = self.directory / sweep.FIGURES / f"{safe_names([name])[0]}.png"
         draw(path)
         return path.read_bytes()
@@ -180,8 +180,8 @@ def evenly(total: int, count: int) -> np.ndarray:
 def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
     """The mean accuracy over the seeds, and Wilson's 95 % interval at that mean.
 
-    All seeds share the test examples. So the interval is for the number of examples of one report; if the numbers
-    differ, the smallest counts. It speaks of these seeds on other test examples, not of other seeds.
+    All seeds share the test examples, so the sample size of the interval is the number of examples of one report; if
+    the numbers differ, it is the smallest. The interval generalizes to other test examples, but not to other seeds.
 
     Example:
         >>> import numpy as np

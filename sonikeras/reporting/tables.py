@@ -54,7 +54,7 @@ def confusion_matrices(results: StudyResults) -> list[Block]:
     """
     blocks: list[Block] = [
         Heading("Confusion matrices"),
-        Text("Of the first seed. Rows are the true classes, columns the predicted classes."),
+        Text("These are the matrices of the first seed. Rows are the true classes, columns the predicted classes."),
     ]
     for data, network, config in itertools.product(results.data, results.networks, results.configs):
         if runs := results.finished(data=data, network=network, config=config):
@@ -84,9 +84,10 @@ def _summary(results: StudyResults, command: str, smoke: bool) -> list[Block]:
     blocks: list[Block] = [Note(_SMOKE)] if smoke else []
     blocks.append(
         Text(
-            "Images are converted to audio, and the audio to spectrogram pictures. A network that was trained on "
-            "photos learns to classify these pictures. The same network on the images themselves is the baseline, "
-            '"image". Recognition retention is the accuracy above chance on the pictures divided by that on the images.'
+            "Images are converted to audio, and the audio to spectrogram pictures. A network that was pretrained on "
+            'photos is trained to classify these pictures. The baseline, "image", is the same network on the images '
+            "themselves. Recognition retention is the accuracy above chance on the pictures, divided by the accuracy "
+            "above chance on the images."
         )
     )
     found = {config: results.retention(results.main, results.network, config) for config in results.chains}
@@ -129,8 +130,8 @@ def _accuracies(results: StudyResults) -> list[Block]:
     return [
         Heading("Accuracy"),
         Text(
-            "Means over the seeds. The interval is Wilson's at the mean accuracy. It is for the number of test images, "
-            f"as all seeds share them. {_MISSING}: not finished, or not defined."
+            "Means over the seeds. The interval is the Wilson score interval of the mean accuracy. Its sample size is "
+            f"the number of test images, because all seeds share them. {_MISSING}: not finished, or not defined."
         ),
         Table("Accuracy and F1 of each network on each data set", columns, rows),
     ]
@@ -172,10 +173,10 @@ def _recognition(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [
         Heading("Recognition retention"),
         Text(
-            "(accuracy on sonified images - chance) / (accuracy on images - chance). It is 1 if the sonified images "
-            "are classified as well as the images, and 0 if they are classified by chance. The interval is a bootstrap "
-            "over test images and seeds. p is the probability of such a difference between the two accuracies by "
-            "chance, from a permutation test over the test images, with Holm's correction for all rows. "
+            "(accuracy on sonified images - chance) / (accuracy on images - chance). It is 1 if sonified images are "
+            "classified as well as the images themselves, and 0 if they are classified no better than by chance. The "
+            "interval is a bootstrap interval over test images and seeds. p is the p-value of the difference between "
+            "the two accuracies, from a permutation test over the test images, with Holm's correction for all rows. "
             f"{_MISSING}: not finished, not defined, or not comparable."
         ),
     ]
@@ -216,9 +217,9 @@ def _signals(results: StudyResults) -> list[Block]:
     return [
         Heading("Signal retention"),
         Text(
-            "The reconstructed image against the original, without a classifier: medians over test images. PSNR is "
-            "infinite for equal images. Spectral convergence is the distance between the magnitudes of the audio and "
-            "those of the image; lower is better."
+            "The reconstructed image is compared with the original, without a classifier. The values are medians over "
+            "test images. PSNR is infinite for equal images. Spectral convergence is the distance between the "
+            "magnitudes of the audio and those of the image; lower is better."
         ),
         Table("Signal retention", columns, rows),
     ]
@@ -227,7 +228,7 @@ def _signals(results: StudyResults) -> list[Block]:
 def _ranking(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [Heading("Ranking of the networks")]
     if len(results.networks) < 2:
-        return [*blocks, Text(f"The study has a single network, {results.network}.")]
+        return [*blocks, Text(f"The study has only one network, {results.network}.")]
     order, pairs = [], []
     for data, config in itertools.product(results.data, results.configs):
         groups = {name: {"data": data, "network": name, "config": config} for name in results.networks}
@@ -250,10 +251,10 @@ def _ranking(results: StudyResults) -> list[Block]:
     return [
         *blocks,
         Text(
-            "The ranking is by mean accuracy over all seeds of a network. Pairs are compared on the seeds that both "
-            "networks have. Two networks differ if p is below 0.05 in a permutation test over the test images, with "
-            f"Holm's correction for the pairs of one data set and signal chain. {_MISSING}: no common seed, or "
-            "different test images."
+            "Networks are ranked by their mean accuracy over all seeds. Pairs are compared on the seeds that both "
+            "networks have. Two networks differ significantly if p is below 0.05 in a permutation test over the test "
+            "images, with Holm's correction for the pairs of one data set and signal chain. "
+            f"{_MISSING}: no common seed, or different test images."
         ),
         Table("Networks with their mean accuracy, best first", ["data, signal chain", "networks"], order),
         Table("Pairs of networks", ["pair", "seeds", "difference in accuracy", "p (Holm)", "differ"], pairs),
@@ -263,7 +264,7 @@ def _ranking(results: StudyResults) -> list[Block]:
 def _learning(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [
         Heading("Learning curves"),
-        Text(f"Of the first seed, on {results.main}. The loss is the cross-entropy in nats."),
+        Text(f"The curves are of the first seed, on {results.main}. The loss is the cross-entropy in nats."),
     ]
     firsts: dict[str, tuple[str, Mapping[str, Sequence[float]]]] = {}
     names = [f"{network}, {config}" for network, config in itertools.product(results.networks, results.configs)]
@@ -302,7 +303,7 @@ def _learning(results: StudyResults) -> list[Block]:
         alt = f"{name}, on {results.main}, over {epochs} epochs: {values}."
         blocks.append(Picture(file, data, alt, f"Loss and accuracy of {name}"))
     columns = ["network, signal chain", "epochs", *keys.values()]
-    return [*blocks, Table(f"After the last epoch, on {results.main}", columns, rows)]
+    return [*blocks, Table(f"Loss and accuracy after the last epoch, on {results.main}", columns, rows)]
 
 
 def _missing(results: StudyResults) -> list[Block]:
@@ -321,7 +322,7 @@ def _missing(results: StudyResults) -> list[Block]:
         reasons.setdefault(reason, []).append(name)
     if reasons:
         rows = [[reason, "; ".join(names)] for reason, names in reasons.items()]
-        blocks.append(Table("Results that finished runs cannot give", ["reason", "results"], rows))
+        blocks.append(Table("Results that the finished runs do not allow", ["reason", "results"], rows))
     return blocks
 
 

@@ -224,7 +224,7 @@ def _au(file: BinaryIO, start: int, size: int) -> Container:
     head = read_at(file, start, 24)
     order = ">" if head[:1] == b"." else "<"
     if len(head) < 24:
-        raise Unreadable("no whole header")
+        raise Unreadable("no complete header")
     offset, stated = struct.unpack_from(f"{order}II", head, 4)
     begin = start + offset
     whole = _whole(stated, size - begin, start=begin)

@@ -59,7 +59,7 @@ def open_recording(file: BinaryIO, needed: Needed) -> Iterator[Recording]:
     """
     found = container(file, needed)
     if found.cut:
-        raise Unreadable("it is cut: its header states more than it holds")
+        raise Unreadable("it is truncated: its header states more data than it contains")
     with _media(found) if found.media else _sndfile(found) as recording:
         yield recording
 

@@ -51,12 +51,12 @@ class _Source(NamedTuple):
 def load(
     class_names: Sequence[str], split: str, images_per_class: int = 280
 ) -> tuple[list[np.ndarray], np.ndarray, list[str]]:
-    """Loads built-in images of some classes from one side of the fixed train/test split.
+    """Loads built-in images of some classes from one split of the fixed train/test split.
 
     The split does not depend on arguments, seeds or the machine. In each class, a fifth of the images are test images.
     An image, its near-duplicates and their mirror images are always in the same split, also across classes.
     Copies within a split are kept: 19 % of the birds, 6 % of the bears and at most 2 % of the others repeat another
-    image. A smaller `images_per_class` selects the first images of a larger one in each class.
+    image. The images for a smaller `images_per_class` are a subset of those for a larger one.
 
     Args:
         class_names: Sequence of different classes of `CLASSES["c15"]`, in any order. Labels are indices into the sorted

@@ -104,7 +104,7 @@ def _folder(archive: _Archive) -> Path:
         return datasets / archive.cache_name / archive.folder
     origin, target = _ORIGIN + archive.file, datasets / f"{archive.cache_name}_archive"
     if not target.exists():
-        print(f"Fetching {archive.title}, {archive.megabytes} MB, from {origin} to {datasets}", flush=True)
+        print(f"Downloading {archive.title}, {archive.megabytes} MB, from {origin} to {datasets}", flush=True)
     import keras
 
     try:
@@ -114,8 +114,8 @@ def _folder(archive: _Archive) -> Path:
         )
     except Exception as error:  # Keras raises an `Exception` of no class of its own
         raise OSError(
-            f"{archive.title} cannot be fetched. Where there is no network, put {archive.file} from {origin} there as "
-            f"{target}. Received: {error}"
+            f"{archive.title} cannot be downloaded. Without a network, copy {archive.file} from {origin} to {target}. "
+            f"Received: {error}"
         ) from error
     return Path(unpacked) / archive.folder
 
@@ -128,8 +128,8 @@ def _read_batch(path: Path, archive: _Archive) -> tuple[list[int], list[str], np
         return _checked(batch, archive)
     except ValueError as error:
         raise ValueError(
-            f"The files of {archive.title} must be as they were packed: delete {path.parent}, then they are unpacked "
-            f"or fetched again. Received: {path}, where {str(error) or type(error).__name__}"
+            f"The files of {archive.title} must be unchanged: delete {path.parent}, and they are unpacked or "
+            f"downloaded again. Received: {path}, where {str(error) or type(error).__name__}"
         ) from error
 
 

@@ -178,7 +178,7 @@ def mpeg_container(file: BinaryIO, start: int, size: int, needed: Needed = lambd
         count += found
         begin = _next_frame(file, after_tags(file, end, stop), stop)
         if begin is not None and _kind(file, begin) != first.kind:
-            raise Unreadable("it goes on with another sample rate or layer")
+            raise Unreadable("its sample rate or layer changes")
     cut = tag is not None and tag.frames > count + complete  # some encoders also count the frame of the tag
     if tag is not None and tag.place is not None and tag.frames + 1 >= count:
         # The number of frames determines how much of the last one the decoder returns.

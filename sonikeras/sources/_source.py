@@ -32,7 +32,7 @@ _SHOWN = 20  # class names in an error
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A source with all of its classes.
+    """An opened source with all of its classes.
 
     Attributes:
         title: Its name in errors.
@@ -155,7 +155,7 @@ def choose_classes(source: Source, name: str | None, classes: Sequence[str] | No
     chosen = [class_name for class_name in available if class_name in set(asked)]
     if name is not None and classes is None and len(chosen) != SIZES[name]:
         raise ValueError(
-            f'"{name}" has {SIZES[name]} classes: choose them with `classes`, or pass None for the name to take all. '
+            f'"{name}" has {SIZES[name]} classes: choose them with `classes`, or pass None for the name to use all. '
             f"Received: {len(chosen)} classes, {_some(chosen)}, in {source.title}"
         )
     if len(chosen) < 2:
@@ -177,8 +177,8 @@ def load(source: Source, class_names: list[str], split: str, images_per_class: i
                 f"Each class must have examples in the split {split!r}. Received: none of {missing} in {source.title}"
             )
         raise ValueError(
-            f"The hash of names or contents must assign examples of each class to the split {split!r}: have more of "
-            f"them, or folders train/ and test/. Received: none of {missing} in {source.title}"
+            f"The hash of names or contents must assign examples of each class to the split {split!r}: add "
+            f"examples, or create folders train/ and test/. Received: none of {missing} in {source.title}"
         )
     return Examples(
         class_names,

@@ -49,7 +49,7 @@ def prepared(name: str) -> Any:
     file_format = builder.info.file_format.value
     if file_format != "tfrecord":
         raise ValueError(
-            "The files of a data set of TensorFlow Datasets must be of the format 'tfrecord': prepare it anew with "
+            "The files of a data set of TensorFlow Datasets must be of the format 'tfrecord': prepare it again with "
             "`builder.download_and_prepare(file_format='tfrecord')`, in another data_dir. "
             f"Received: file_format={file_format!r} in {builder.data_dir}"
         )
@@ -59,13 +59,13 @@ def prepared(name: str) -> Any:
 def _prepare(builder: Any) -> None:
     size = builder.info.download_size
     size = size if size else "of unknown size"  # TFDS does not know the size of all data sets
-    print(f"Fetching {builder.info.full_name} (TensorFlow Datasets), {size}, to {builder.data_dir}", flush=True)
+    print(f"Downloading {builder.info.full_name} (TensorFlow Datasets), {size}, to {builder.data_dir}", flush=True)
     try:
         builder.download_and_prepare()
     except Exception as error:  # of many classes
         raise OSError(
-            f"{builder.info.full_name} cannot be downloaded and prepared. Where there is no network, prepare it "
-            f"elsewhere and copy it to {builder.data_dir} ($TFDS_DATA_DIR names the folder of all data sets). "
+            f"{builder.info.full_name} cannot be downloaded and prepared. Without a network, prepare it on "
+            f"another machine and copy it to {builder.data_dir} ($TFDS_DATA_DIR names the folder of all data sets). "
             f"Received: {type(error).__name__}: {error}"
         ) from error
 

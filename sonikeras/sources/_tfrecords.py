@@ -142,8 +142,8 @@ def records(path: str | os.PathLike) -> Iterator[tuple[Any, int, int]]:
             header, start = data[position : position + HEADER], position + HEADER
             if len(header) == HEADER and masked_crc(header[:8]) != int.from_bytes(header[8:], "little"):
                 raise ValueError(
-                    "The length of each record of a TFRecord file must fit its checksum: this one is damaged, or none. "
-                    f"Received: {os.fspath(path)}, at byte {position}"
+                    "The length of each record of a TFRecord file must fit its checksum: the file is damaged, or no "
+                    f"TFRecord file. Received: {os.fspath(path)}, at byte {position}"
                 )
             length = int.from_bytes(header[:8], "little")
             position = start + length + FOOTER

@@ -196,7 +196,7 @@ def _opened(kind: str, data: bytes) -> Any:
 def _pixels(image: Any, key: np.ndarray | None) -> np.ndarray:
     """The pixels of a Pillow image on black: uint8 `[height, width]` or RGB; those of the color `key` are black."""
     if image.mode == "F":
-        raise ValueError("of 32 bits a channel")
+        raise ValueError("it has 32 bits per channel")
     clear = image.has_transparency_data
     gray = image.mode.startswith("I") or (image.mode in ("1", "L") and not clear)
     pixels = np.empty((image.height, image.width, *([] if gray else [3])), np.uint8)
@@ -212,7 +212,7 @@ def _block(image: Any, clear: bool, mode: str, key: np.ndarray | None) -> np.nda
     if image.mode.startswith("I"):
         stored = np.asarray(image)
         if stored.min() < 0 or stored.max() > 65535:
-            raise ValueError("of 32 bits a channel")
+            raise ValueError("it has 32 bits per channel")
         pixels = (stored >> 8).astype(np.uint8)
     elif clear:
         image = image.convert("RGBA")

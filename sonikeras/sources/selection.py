@@ -48,10 +48,10 @@ class Selection:
     Creating a selection checks its fields. The data are not read before `examples` or `class_names` is called.
 
     Args:
-        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`: that many classes, which each source defines. Defaults to `None`: all
-            classes of the source. `classes` takes precedence.
-        data_dir: Folder to read. Its files lie in `data_dir/<class>/`, or, pre-split, in `data_dir/train/<class>/`,
-            `data_dir/test/<class>/` and optionally `data_dir/validation/<class>/`; or they are the record files of
+        name: `"c2"`, `"c4"`, `"c10"` or `"c15"`: 2, 4, 10 or 15 classes, which depend on the source. Defaults to
+            `None`: all classes of the source. `classes` takes precedence.
+        data_dir: Folder to read, in one of three layouts: `data_dir/<class>/`; pre-split, `data_dir/train/<class>/`,
+            `data_dir/test/<class>/` and optionally `data_dir/validation/<class>/`; or the record files of
             `sonikeras.prepare`. Without pre-split folders, a hash of each file's name assigns a fifth of the files to
             the test split. Defaults to `None`: `source` is read.
         source: `"builtin"` (the images in this package), `"keras:cifar10"`, `"keras:cifar100"`, `"tfds:NAME"` (a data
@@ -61,12 +61,12 @@ class Selection:
             classes that `name` stands for.
         images_per_class: Integer of at least 5, the largest number of examples of a class. A fifth of them are in the
             test split. Defaults to `None`: 280 of the built-in images, all examples of other sources.
-        stage: Kind of the files: `"image"`; `"audio"`, recordings; or `"spectrogram"`, pictures of spectrograms.
-            Only a folder can hold another stage than images. Defaults to `"image"`.
+        stage: What the files contain: `"image"`; `"audio"`, recordings; or `"spectrogram"`, spectrogram pictures. The
+            latter two need `data_dir`. Defaults to `"image"`.
         validation_split: Float in `0 <= validation_split < 1`, the fraction of the training split to hold out as
             `"validation"`. A hash of the names decides. Defaults to 0.
-        fold: `(i, k)` for fold `i` of a `k`-fold cross-validation within the training split: `"test"` is then that
-            fold and `"train"` the others. The test split of the source is not used. A hash of the names decides.
+        fold: `(i, k)` for fold `i` (from 0) of a `k`-fold cross-validation within the training split: `"test"` is then
+            that fold and `"train"` the others. The test split of the source is not used. A hash of the names decides.
             Defaults to `None`.
         group_duplicates: Boolean, whether `validation_split` and `fold` keep near-duplicates together: images whose
             thumbnails, or mirrored thumbnails, have a correlation above 0.96. Reads all images. Defaults to `False`.
@@ -170,7 +170,7 @@ class Selection:
         return examples if self.shard is None else _shard(examples, self.shard)
 
     def near_duplicates(self) -> list[tuple[str, str, float]]:
-        """Pairs of a training and a test image that resemble each other. See `sonikeras.near_duplicates`."""
+        """Pairs of near-duplicates, one in the training and one in the test split. See `sonikeras.near_duplicates`."""
         check_choice("stage", self.stage, [stage for stage in STAGES if stage != "audio"])
         train, test = self.examples("train"), self.examples("test")
         return [
@@ -209,9 +209,10 @@ class Selection:
         missing = sorted(set(range(len(subset.class_names))) - set(subset.labels.tolist()))
         if missing:
             raise ValueError(
-                f"The hash of the names must assign examples of each class to the split {split!r}: have more images, "
-                f"or larger splits. Received: none of {[subset.class_names[label] for label in missing]}, with "
-                f"fold={fold}, validation_split={self.validation_split}"
+                f"The hash of the names must assign examples of each class to the split {split!r}: add images, "
+                "or make the splits larger. Received: none of "
+                f"{[subset.class_names[label] for label in missing]}, with fold={fold}, "
+                f"validation_split={self.validation_split}"
             )
         return subset
 
@@ -250,10 +251,10 @@ def near_duplicates(
     images_per_class: int | None = None,
     stage: str = "image",
 ) -> list[tuple[str, str, float]]:
-    """Finds test images that resemble training images. Such pairs make the test too easy.
+    """Finds near-duplicates of training images in the test split. They make the test too easy.
 
-    Two images resemble each other if the Pearson correlation of their thumbnails (32 x 32 pixels, grayscale), or of
-    one thumbnail and the other one mirrored, is above 0.96. All images are read and all pairs compared.
+    Two images are near-duplicates if the Pearson correlation of their thumbnails (32 x 32 pixels, grayscale) is above
+    0.96. One of the thumbnails may be mirrored. All images are read, and all pairs are compared.
 
     Args:
         name, data_dir, source, classes, images_per_class, stage: See `sonikeras.sources.Selection`. `stage` is

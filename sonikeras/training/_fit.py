@@ -52,8 +52,9 @@ def fit(
         callbacks: Further Keras callbacks. Their state is not restored.
         class_weight: Weights of the classes in the training loss, by label, as in `model.fit`. Classes without an entry
             have weight 1. `"balanced"`: the total weight of each class is equal, and the mean weight of the examples is
-            1; `train` is then iterated once before the training, unless it is a data set of `sonikeras.dataset`. For
-            label vectors, such as those of mixup, the weights are averaged. Defaults to `None`: all weights are 1.
+            1. To count the classes, `train` is iterated once before the training, unless `sonikeras.dataset` returned
+            it. For label vectors, such as those of mixup, the weights are averaged. Defaults to `None`: all weights
+            are 1.
         started: Float, the start of the history's seconds as a value of `time.monotonic()`. Defaults to now.
         verbose: As in `model.fit`. Defaults to `"auto"`.
 

@@ -28,8 +28,8 @@ class FineTuning:
 
     Args:
         epochs: Maximum number of epochs.
-        stages: Number of the network's last stages that are trained. The feature maps of a stage have one size. Five
-            stages are the whole network.
+        stages: Number of the network's last stages that are trained. A stage is the layers whose feature maps have the
+            same size. Five stages are the whole network.
         batch_size: Examples per step.
         learning_rate: Peak learning rate of the network's weights, with AdamW: linear warm-up, then cosine decay.
         head_learning_rate: Peak learning rate of the head's weights.
@@ -84,12 +84,12 @@ class Recipe:
         data: Name of the data set, or `None` for all classes of `data_dir`.
         data_dir: Folder of your own images, or `None`.
         source: Source of the images if there is no `data_dir`.
-        stage: Type of the files: `"image"`, `"audio"` or `"spectrogram"`.
+        stage: What the files contain: `"image"`, `"audio"` or `"spectrogram"`.
         colormap: Colormap of the files with `stage="spectrogram"`: their pixels are converted back to decibels and
             drawn as in `config`. `None`: the files are used unchanged. It is ignored for other stages.
         images_per_class: Maximum number of images of each class, or `None`.
-        fold: `(i, k)`, fold i (from 0) of k for cross-validation on the training split: it is the test split of the
-            run. Or `None`.
+        fold: `(i, k)` for cross-validation on the training split: the run tests on fold i (from 0) of k, and trains on
+            the others. Or `None`.
         validation_split: Fraction of the training split that is held out to stop fine-tuning early.
         output: Input of the network: `"picture"`, the spectrogram picture of the audio; or `"image"`, the image itself,
             as the baseline.

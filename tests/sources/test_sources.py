@@ -325,16 +325,16 @@ def test_batches_that_do_not_fit_together(cifar10, change, message):
 def test_a_damaged_batch_is_named(cifar10):
     path = cifar10[0] / "data_batch_2"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match="delete .*cifar-10-batches-py, then.*Received: .*data_batch_2, where"):
+    with pytest.raises(ValueError, match="delete .*cifar-10-batches-py, and.*Received: .*data_batch_2, where"):
         load_examples("c2", "train", source="keras:cifar10")
 
 
 def test_offline_the_file_and_its_place_are_named(keras_home, capsys, monkeypatch):
     monkeypatch.setattr("sonikeras.sources._cifar._ORIGIN", "http://127.0.0.1:9/")  # where nothing answers
-    message = "put cifar-10-python.tar.gz from http.* there as .*keras/datasets/cifar-10-batches-py-target_archive"
+    message = "copy cifar-10-python.tar.gz from http.* to .*keras/datasets/cifar-10-batches-py-target_archive"
     with pytest.raises(OSError, match=message):
         load_examples("c2", "train", source="keras:cifar10")
-    assert capsys.readouterr().out.startswith("Fetching CIFAR-10, 170 MB, from http://127.0.0.1:9/cifar-10-python")
+    assert capsys.readouterr().out.startswith("Downloading CIFAR-10, 170 MB, from http://127.0.0.1:9/cifar-10-python")
 
 
 # TFRecord and TensorFlow Datasets -------------------------------------------------------------------------------------
@@ -502,7 +502,7 @@ def _builder(tfds, class_name, splits, *, encoding="png", keys=("image", "label"
 def test_tfds_is_prepared_and_read_in_place(tfds, capsys):
     _builder(tfds, "SonikerasBoth", ("train", "test", "validation"))
     train, test = parts(source="tfds:sonikeras_both")
-    assert "Fetching sonikeras_both/1.0.0 (TensorFlow Datasets), of unknown size, to" in capsys.readouterr().out
+    assert "Downloading sonikeras_both/1.0.0 (TensorFlow Datasets), of unknown size, to" in capsys.readouterr().out
     assert train.class_names == ["ant", "bee", "cow"] and np.bincount(train.labels).tolist() == [3, 3, 3]
     for split, part in (("train", train), ("test", test)):
         config = tfds.ReadConfig(add_tfds_id=True)
