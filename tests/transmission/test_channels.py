@@ -1,9 +1,6 @@
 """Channels do what their physics says, in step with the sound, and the same each time."""
 
-import csv
-import importlib.util
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -376,108 +373,6 @@ def test_command_line_clips_what_a_decoder_reads(format):
     main(["transmit", f"loud.{format.lower()}", "received.wav", "--channel", "delay(samples=0)"])
     received, _ = sonikeras.read_audio("received.wav")
     np.testing.assert_allclose(received, np.clip(audio, -1, 1), atol=1 / 32767)
-
-
-@pytest.fixture(scope="module")
-def recipe():
-    spec = importlib.util.spec_from_file_location("recipe", Path(__file__).parents[2] / "recipes" / "channels.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_recipe(recipe, image_folder, monkeypatch):
-    """A few cells, and the page of what is there."""
-    few = {"SNR": (), "CODECS": {"MP3": ()}, "JPEG_BYTES": (350,), "FRAMES": (), "BINS": (), "OTHERS": ()}
-    for name, value in few.items():
-        monkeypatch.setattr(recipe, name, value)
-    root = image_folder(count=5)
-    arguments = ["--smoke", "--data-dir", str(root), "--weights", "none", "--out", "out", "--page", "site/page.md"]
-    recipe.main([*arguments, "--config", "lossless"])
-    jpeg = {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
-    (report,) = Path("out").glob("bytes/jpeg-*/42/report.json")
-    report.unlink()  # a run that was stopped goes on: its images are the same files
-    stray = next(iter(jpeg)).with_name("stray.jpg")
-    stray.write_bytes(b"")
-    recipe.main([*arguments, "--config", "lossless"])
-    assert report.exists() and not stray.exists() and not report.with_name("error.txt").exists()
-    assert jpeg == {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
-    Path("site/page.md").unlink()
-    recipe.main([*arguments, "--config", "lossless", "--only-page"])
-    page = Path("site/page.md").read_text()
-    assert "| 128 x 512 | 3.00 |" in page
-    assert Path("site/images/page-bytes.png").exists() and "2 test images of 80 x 60 pixels" in page
-    assert "350 bytes: 8 of 8 images do not fit as JPEG at any quality." in page
-    with open("out/channels.csv", newline="") as file:
-        clean, yardstick = csv.DictReader(file)
-    assert (clean["series"], clean["bytes"], clean["kbps"]) == ("16-bit PCM", "132096", "352.8")
-    assert yardstick["series"] == "JPEG" and 1000 < int(yardstick["bytes"]) < 132096 and not yardstick["kbps"]
-    assert clean["n"] == yardstick["n"] == "2" and clean["accuracy"] and yardstick["accuracy"]
-
-
-def test_bytes_are_those_of_all_classes(recipe, image_folder, monkeypatch):
-    monkeypatch.setattr(recipe, "MEASURED", 2)
-    root = image_folder(count=10)
-    options = recipe.parse(["--smoke", "--data-dir", str(root), "--images-per-class", "10", "--config", "lossless"])
-    study = recipe.Study(options, Path("out"), "command")
-    (batch,) = study._recipe.dataset("test", output="audio", shuffle=False)
-    audio, labels = (part.numpy() for part in batch)
-    assert labels.tolist() == [0, 0, 1, 1]
-    np.testing.assert_array_equal(study._audio, audio[[0, -1]])
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "text"),
-    [(0.25, 0.75, "0.250 to 0.750"), (-np.inf, 0.75, "below 0.750"), (-np.inf, np.inf, "unbounded")],
-)
-def test_intervals_without_bounds_are_worded(recipe, low, high, text):
-    retention = sonikeras.evaluation.retention.Retention(0.5, low, high, 0.5, 0.5, 0.1, 10, 1, 0.95)
-    assert recipe.interval(retention) == f"0.500 ({text})"
-
-
-def test_a_folder_is_made_of_what_is_missing(recipe):
-    root = Path("folder")
-    files = {root / "a" / "1.jpg": b"1", root / "b" / "2.jpg": b"2"}
-    recipe.make_folder(root, files)
-    before = {path: path.stat().st_mtime_ns for path in files}
-    (root / "c").mkdir()
-    (root / "c" / "3.jpg").write_bytes(b"3")
-    recipe.make_folder(root, files)
-    assert before == {path: path.stat().st_mtime_ns for path in files} and not (root / "c").exists()
-    recipe.make_folder(root, files | {root / "a" / "1.jpg": b"4"})
-    assert (root / "a" / "1.jpg").read_bytes() == b"4" and (root / "b" / "2.jpg").stat().st_mtime_ns == before[
-        root / "b" / "2.jpg"
-    ]
-
-
-def test_jpeg_is_the_best_that_fits(recipe, photo):
-    sizes = list(map(len, recipe.jpegs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:100, :100])))
-    assert len(sizes) == 100 and recipe.best_fitting(sizes, sizes[59]) == 59 and sizes[59] < sizes[60]
-    assert recipe.best_fitting(sizes, min(sizes) - 1) is None and recipe.best_fitting(sizes, 10**6) == 99
-
-
-@pytest.mark.parametrize("preset", sonikeras.presets())
-def test_lengths_keep_the_proportions_of_the_chain(recipe, preset, photo):
-    config = sonikeras.SonificationConfig.preset(preset)
-    assert recipe.with_bins(config, 513) == config
-    short = recipe.with_bins(config, 129)
-    assert short.bins == (128 if preset == "lossless" else 129) and short.seconds == pytest.approx(config.seconds / 4)
-    assert short.analysis.frame_length / short.frame_length == config.analysis.frame_length / config.frame_length
-    assert sonikeras.sonify(photo, short).shape == (short.samples,)
-
-
-def test_runs_in_another_order_are_paired_by_name(recipe):
-    def report(names):
-        labels = np.array([len(name) for name in names])
-        rows = np.eye(3, dtype="float32")[labels]
-        options = {"loss": 0.0, "batch_mean_accuracy": 1.0, "history": None, "seconds": 1.0, "names": names}
-        return sonikeras.Report(("a", "b", "c"), labels, labels, rows, **options)
-
-    paired = recipe.in_order(report(("q", "", "pp")), ("", "q", "pp"))
-    np.testing.assert_array_equal(paired.labels, [0, 1, 2])
-    np.testing.assert_array_equal(paired.probabilities, np.eye(3))
-    with pytest.raises(ValueError, match=r"must have the same test examples. Received: \['pp', 'r'\]"):
-        recipe.in_order(report(("q", "", "pp")), ("", "q", "r"))
 
 
 def test_numbers_of_any_length_are_refused_by_the_rule():
