@@ -80,7 +80,7 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def photo_sound(photo) -> np.ndarray:
+def photo_audio(photo) -> np.ndarray:
     """The photo's audio with the preset "study", computed by librosa, float32 [65024]."""
     return sonikeras.sonify(photo, engine="librosa")
 

@@ -1,4 +1,4 @@
-"""Channels do what their physics says, in step with the sound, and the same each time."""
+"""Channels do what their physics says, time-aligned with the audio, and the same each time."""
 
 import io
 
@@ -32,8 +32,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def sound(photo):
-    """The photo's sound, float32 [66048], which fills the whole band."""
+def waveform(photo):
+    """The photo's audio, float32 [66048], which fills the whole band."""
     audio = sonikeras.sonify(photo, "lossless")
     return audio / (2 * np.abs(audio).max())
 
@@ -57,20 +57,20 @@ def level(audio, reference):
 
 
 def lag(audio, reference):
-    """Samples by which a sound is late, where the two are most alike."""
+    """Samples by which audio is late, where the two are most alike."""
     return int(np.argmax(correlate(audio, reference, method="fft"))) - len(reference) + 1
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_form_length_range_and_repetition(sound, text):
+def test_specification_string_length_range_and_repetition(waveform, text):
     channel = channels.as_channel(text)
     assert str(channel) == text and channels.as_channel(f" {text.replace('=', ' = ')} ") == channel
     assert channels.as_channel(channel) is channel and hash(channel) == hash(channels.as_channel(text))
-    received = sent(sound[:9999], channel)
+    received = sent(waveform[:9999], channel)
     assert received.shape == (9999,) and received.dtype == np.float32 and np.abs(received).max() <= 1
-    np.testing.assert_array_equal(received, sent(sound[:9999], text))
-    assert not np.array_equal(received, sound[:9999])
-    assert sent(sound[:1], text).shape == (1,)
+    np.testing.assert_array_equal(received, sent(waveform[:9999], text))
+    assert not np.array_equal(received, waveform[:9999])
+    assert sent(waveform[:1], text).shape == (1,)
     assert np.abs(sent(np.zeros(5000, np.float32), text)).max() < 1e-3  # silence stays silent
 
 
@@ -91,19 +91,19 @@ def test_all_channels_are_tested():
 
 
 @pytest.mark.parametrize("snr", [-5, 0, 20, 40.5])
-def test_noise_has_its_ratio_and_is_white(sound, snr):
-    quiet = sound / 8  # where nothing is clipped
+def test_noise_has_its_ratio_and_is_white(waveform, snr):
+    quiet = waveform / 8  # where nothing is clipped
     noise = Noise(snr=snr)(quiet, RATE, np.random.default_rng(0)) - quiet
     assert 10 * np.log10(power(quiet) / power(noise)) == pytest.approx(snr, abs=0.1)
     bands = np.square(np.abs(np.fft.rfft(noise)))[:32768].reshape(8, -1).mean(axis=1)
     np.testing.assert_allclose(bands / bands.mean(), 1, atol=0.1)
 
 
-def test_noise_follows_from_seed_and_content(sound):
-    silent = [power(sent(audio, "noise(snr=10)", seed) - audio) for audio, seed in ((sound, 0), (sound, 1))]
+def test_noise_follows_from_seed_and_content(waveform):
+    silent = [power(sent(audio, "noise(snr=10)", seed) - audio) for audio, seed in ((waveform, 0), (waveform, 1))]
     assert silent[0] != silent[1] and silent[0] == pytest.approx(silent[1], rel=0.1)
-    other = sound[::-1].copy()
-    noises = [sent(audio, "noise(snr=10)") - audio for audio in (sound, other)]
+    other = waveform[::-1].copy()
+    noises = [sent(audio, "noise(snr=10)") - audio for audio in (waveform, other)]
     assert abs(np.corrcoef(noises)[0, 1]) < 0.02
 
 
@@ -117,9 +117,9 @@ def test_gain_and_clipping():
     np.testing.assert_allclose(sent(audio, "clip(db=0)"), audio, atol=1e-4)
 
 
-def test_delay(sound):
-    np.testing.assert_allclose(sent(sound, "delay(samples=100)")[100:], sound[:-100], atol=1e-4)
-    assert not sent(sound, Delay(samples=100))[:100].any() and not sent(sound, Delay(samples=10**12)).any()
+def test_delay(waveform):
+    np.testing.assert_allclose(sent(waveform, "delay(samples=100)")[100:], waveform[:-100], atol=1e-4)
+    assert not sent(waveform, Delay(samples=100))[:100].any() and not sent(waveform, Delay(samples=10**12)).any()
 
 
 @pytest.mark.parametrize("rt60", [0.001, 1e300])
@@ -165,10 +165,10 @@ def test_a_band_loses_6_db_at_its_ends(low, width):
     impulse[len(impulse) // 2] = 1
     response = Bandpass(low=low, high=high)(impulse, RATE, np.random.default_rng(0))
     np.testing.assert_allclose(response[1:], response[:0:-1], atol=1e-6)  # no delay
-    moments = (np.arange(len(impulse)) - len(impulse) // 2) / RATE
+    times = (np.arange(len(impulse)) - len(impulse) // 2) / RATE
 
     def gain(frequency):
-        return 20 * np.log10(abs(response @ np.cos(2 * np.pi * frequency * moments)))
+        return 20 * np.log10(abs(response @ np.cos(2 * np.pi * frequency * times)))
 
     assert gain((low + high) / 2) == pytest.approx(0, abs=0.1) and gain(high) == pytest.approx(-6, abs=0.2)
     assert gain(RATE / 2) < -40
@@ -181,23 +181,23 @@ CODECS += [Vorbis(quality=0), Vorbis(quality=1)]
 
 
 @pytest.mark.parametrize("channel", [*CODECS, Telephone(), Resample(rate=8000), Bandpass(low=300, high=3400)], ids=str)
-def test_the_sound_comes_back_in_step(sound, channel):
-    assert lag(sent(sound, channel), sound) == 0
+def test_the_received_audio_is_time_aligned(waveform, channel):
+    assert lag(sent(waveform, channel), waveform) == 0
 
 
 @pytest.mark.parametrize("rate", [8000, 10000, 16000, 44100, 50000])
 @pytest.mark.parametrize("channel", [MP3(kbps=32), MP3(kbps=64), Opus(kbps=32), Vorbis(quality=0.5)], ids=str)
-def test_codecs_at_other_sample_rates(sound, channel, rate):
-    received = channels.transmit(sound, rate, channel)
-    assert received.shape == sound.shape and lag(received, sound) == 0
+def test_codecs_at_other_sample_rates(waveform, channel, rate):
+    received = channels.transmit(waveform, rate, channel)
+    assert received.shape == waveform.shape and lag(received, waveform) == 0
 
 
 @pytest.mark.parametrize("channel", CODECS, ids=str)
-def test_bit_rates_are_those_asked_for(sound, channel):
-    data = channel.encode(sound, RATE)
+def test_bit_rates_are_those_asked_for(waveform, channel):
+    data = channel.encode(waveform, RATE)
     info = soundfile.info(io.BytesIO(data))
     assert (info.format, info.subtype) == (channel.format, channel.subtype)
-    kbps = len(data) * 8 / 1000 / (len(sound) / RATE)
+    kbps = len(data) * 8 / 1000 / (len(waveform) / RATE)
     if isinstance(channel, MP3):
         assert channel.kbps < kbps < channel.kbps * 1.04  # the last frame is filled up
     elif isinstance(channel, Opus):
@@ -207,15 +207,15 @@ def test_bit_rates_are_those_asked_for(sound, channel):
 
 
 @pytest.mark.parametrize("kind", [MP3, Opus, Vorbis])
-def test_more_bytes_less_error(sound, kind):
+def test_more_bytes_less_error(waveform, kind):
     settings = {MP3: [{"kbps": k} for k in (8, 32, 128)], Opus: [{"kbps": k} for k in (6, 32, 128)]}
     found = [kind(**s) for s in settings.get(kind, [{"quality": q} for q in (0, 0.5, 1)])]
-    errors = [power(sent(sound, channel) - sound) for channel in found]
-    sizes = [len(channel.encode(sound, RATE)) for channel in found]
+    errors = [power(sent(waveform, channel) - waveform) for channel in found]
+    sizes = [len(channel.encode(waveform, RATE)) for channel in found]
     assert errors == sorted(errors, reverse=True) and sizes == sorted(sizes)
 
 
-def test_a_channel_of_ones_own(sound):
+def test_a_channel_of_ones_own(waveform):
     class Inverted(channels.Channel):
         def __call__(self, audio, sample_rate, rng):
             return -audio
@@ -224,9 +224,9 @@ def test_a_channel_of_ones_own(sound):
         def __call__(self, audio, sample_rate, rng):
             return audio[1:]
 
-    np.testing.assert_allclose(sent(sound, Chain(channels=(Inverted(), Inverted()))), sound, atol=1e-4)
+    np.testing.assert_allclose(sent(waveform, Chain(channels=(Inverted(), Inverted()))), waveform, atol=1e-4)
     with pytest.raises(ValueError, match=r"must keep the length of 66048 samples. Received: 66047 samples of Short"):
-        sent(sound, Short())
+        sent(waveform, Short())
 
 
 @pytest.mark.parametrize(
@@ -268,24 +268,24 @@ def test_a_channel_of_ones_own(sound):
         ("vorbis(quality=2)", r"`quality` must be a number in 0..1. Received: quality=2"),
     ],
 )
-def test_errors_name_the_rule(sound, channel, message):
+def test_errors_name_the_rule(waveform, channel, message):
     with pytest.raises(ValueError, match=message):
-        sent(sound, channel)
+        sent(waveform, channel)
 
 
-def test_sounds_and_seeds_are_checked(sound):
-    for audio in (sound[None], sound * 3, sound * np.nan, sound[:0], np.zeros(5, int)):
+def test_audio_and_seeds_are_checked(waveform):
+    for audio in (waveform[None], waveform * 3, waveform * np.nan, waveform[:0], np.zeros(5, int)):
         with pytest.raises(ValueError, match="`audio` must"):
             sent(audio, "telephone")
     with pytest.raises(ValueError, match="`seed` must be an integer of at least 0. Received: seed=-1"):
-        sent(sound, "telephone", -1)
+        sent(waveform, "telephone", -1)
     with pytest.raises(ValueError, match="`sample_rate` must be an integer of at least 1. Received: sample_rate=0"):
-        channels.transmit(sound, 0, "telephone")
+        channels.transmit(waveform, 0, "telephone")
     with pytest.raises(ValueError, match="`channels` must be a tuple of at least one Channel"):
         Chain(channels=())
 
 
-def test_dataset_hears_what_is_transmitted(image_folder):
+def test_dataset_has_the_transmitted_audio(image_folder):
     root = image_folder(count=5)
     options = {"data_dir": root, "config": "matched", "batch_size": None, "seed": 3, "shuffle": False}
     clean = sonikeras.dataset(output="audio", **options)
@@ -305,9 +305,9 @@ def test_dataset_of_recordings_and_of_a_tf_dataset(image_folder, photo):
 
     for name in ("ant", "bee"):
         for i in range(5):
-            sonikeras.write_audio(f"sounds/{name}/{i}.wav", tone(440 + i, 3000), "matched")
+            sonikeras.write_audio(f"audio/{name}/{i}.wav", tone(440 + i, 3000), "matched")
     options = {"config": "matched", "output": "audio", "channel": "gain(db=-20)", "batch_size": None}
-    after, _ = next(iter(sonikeras.dataset(data_dir="sounds", stage="audio", **options)))
+    after, _ = next(iter(sonikeras.dataset(data_dir="audio", stage="audio", **options)))
     assert np.abs(after).max() == pytest.approx(0.05, abs=1e-3)
     images = tf.data.Dataset.from_tensor_slices((photo[None, :64, :64], [0]))
     audio, _ = next(iter(sonikeras.dataset(source=images, classes=["a", "b"], split="test", **options)))
