@@ -83,11 +83,9 @@ class SweepScript:
         """
         arguments = sys.argv[1:] if arguments is None else list(arguments)
         options = parser.parse_args(arguments)
-        defaults = {**(self.smoke if options.smoke else {}), "seeds": self.seeds}
-        for name in ("seeds", "out"):
-            if getattr(options, name) is None:
-                setattr(options, name, defaults.get(name))
-        options.seeds = range(self.recipe.seed, self.recipe.seed + options.seeds)
+        smoke = self.smoke if options.smoke else {}
+        seeds = options.seeds or smoke.get("seeds", self.seeds)
+        options.seeds = range(self.recipe.seed, self.recipe.seed + seeds)
         options.directory = Path(options.out or f"runs/{self.name}{'-smoke' if options.smoke else ''}")
         given = shlex.join(each for each in arguments if each != _ONLY_PAGE)
         options.command = f"python recipes/{self.name}.py {given}".rstrip()
@@ -113,7 +111,10 @@ def results_of(options: argparse.Namespace, runs: Sequence[sweep.Run]) -> list[s
 
 def image_or_config(text: str) -> str:
     """Checks the word `image`, the name of a preset, or the path of a file that carries a config."""
-    return text if text == IMAGE else shared.config(text)
+    try:
+        return text if text == IMAGE else shared.config(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"must be {IMAGE!r} or a config. {error}") from error
 
 
 def config_names(configs: Sequence[str]) -> dict[str, str]:
