@@ -31,6 +31,7 @@ SLOW = (
     "tests/datasets/test_calls.py::test_a_script_ends*",
     "tests/datasets/test_service.py::*",
     "tests/evaluation/test_retention.py::test_lossless_keeps*",
+    "tests/evaluation/test_sweep.py::test_sweep*",
     "tests/layers/test_backends.py::*",
     "tests/layers/test_export.py::*",
     "tests/models/test_models.py::test_every_network*",
