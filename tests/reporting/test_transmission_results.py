@@ -22,24 +22,25 @@ def recipe():
 
 
 @pytest.mark.slow
-def test_recipe(recipe, image_folder, monkeypatch):
+def test_recipe(recipe, image_folder, tiny_network, monkeypatch):
     """A few runs, and the page of what is there."""
     few = {"SNR": (), "CODECS": {}, "JPEG_BYTES": (350,), "FRAMES": (), "BINS": (), "OTHERS": ()}
     for name, value in few.items():
         monkeypatch.setattr(recipe, name, value)
     root = image_folder(count=5)
-    arguments = ["--smoke", "--data-dir", str(root), "--weights", "none", "--out", "out", "--page", "site/page.md"]
-    recipe.main([*arguments, "--config", "lossless"])
+    arguments = ["--smoke", "--data-dir", str(root), "--network", tiny_network, "--weights", "none"]
+    arguments += ["--config", "lossless", "--out", "out", "--page", "site/page.md"]
+    recipe.main(arguments)
     jpeg = {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
     (report,) = Path("out").glob("bytes/jpeg-*/42/report.json")
     report.unlink()  # an interrupted run resumes: its images are the same files
     stray = next(iter(jpeg)).with_name("stray.jpg")
     stray.write_bytes(b"")
-    recipe.main([*arguments, "--config", "lossless"])
+    recipe.main(arguments)
     assert report.exists() and not stray.exists() and not report.with_name("error.txt").exists()
     assert jpeg == {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
     Path("site/page.md").unlink()
-    recipe.main([*arguments, "--config", "lossless", "--only-page"])
+    recipe.main([*arguments, "--only-page"])
     page = Path("site/page.md").read_text()
     assert "python recipes/channels.py --smoke" in page and "--only-page" not in page
     assert "| 128 x 512 | 3.00 |" in page
