@@ -40,6 +40,7 @@ SLOW = (
     "tests/models/test_models.py::test_a_model_loads_in_another_process*",
     "tests/models/test_torchvision_weights.py::*",
     "tests/preparation/test_beam.py::*",
+    "tests/preparation/test_preparation.py::test_file_that_cannot_be_written*",
     "tests/preparation/test_preparation.py::test_killed_at_any_moment*",
     "tests/reporting/test_study.py::test_study*",
     "tests/test_benchmark.py::*",
