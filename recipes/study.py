@@ -7,17 +7,15 @@ the same network on the images themselves.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sonikeras import models
-from sonikeras.config import presets
-from sonikeras.config._errors import in_one_line
-from sonikeras.evaluation import sweep
+from sonikeras.cli.sweeps import SweepScript, config_names, image_or_config, results_of
+from sonikeras.config import as_config, presets
+from sonikeras.evaluation.sweep import Result, Run, write_csv
 from sonikeras.reporting import Text, write_html, write_markdown
 from sonikeras.reporting.examples import example_galleries
 from sonikeras.reporting.study import IMAGE, StudyResults
@@ -25,39 +23,9 @@ from sonikeras.reporting.tables import confusion_matrices, study_tables
 from sonikeras.signal.engines import engines
 from sonikeras.training import Recipe
 
-DATA = ("c2", "c4", "c10", "c15")
-FIRST_SEED = 42
-SMOKE: dict[str, Any] = {"data": ["c2", "c4"], "images_per_class": 10, "epochs": 2, "seeds": 2}
-SMOKE_SIZE = 64  # pixels
 TITLE = "How much of an image survives sonification"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = parse(arguments)
-    directory = Path(options.out)
-    try:
-        runs = make_runs(options)
-        results = (sweep.load if options.only_page else sweep.sweep)(runs, directory)
-        study = StudyResults(results, directory)
-        sweep.write_csv(study.rows(), directory / "results.csv")
-        given = shlex.join(each for each in arguments if each != "--only-page")
-        tables = study_tables(study, f"python recipes/study.py {given}".rstrip(), smoke=options.smoke)
-        write_html(directory / "study.html", TITLE, [*tables, *confusion_matrices(study), *example_galleries(study)])
-        if options.page:
-            write_markdown(options.page, TITLE, [*tables, Text(LIMITS)])
-    except KeyboardInterrupt:
-        sys.exit(f"Interrupted. Run the same command again to resume from the last finished epoch in {directory}.")
-    except Exception as error:
-        if (message := in_one_line(error)) is None:
-            raise
-        sys.exit(f"error: {message}")
-    print(f"The results are in {directory}/results.csv and {directory}/study.html")
-    failed = [result.run.name for result in results if result.error]
-    if failed:
-        sys.exit(f"error: {len(failed)} of {len(results)} runs failed: {', '.join(failed)}. See their error.txt.")
-
-
+DATA, SMOKE_DATA = ("c2", "c4", "c10", "c15"), ("c2", "c4")
+CONFIGS = (IMAGE, "lossless", "matched", "study")
 LIMITS = (
     "Every picture is resized as a whole to the input size of the network. The published study cropped the center, "
     "44 % of the duration; the page on training has the cost of this crop. Only networks with local weights were "
@@ -66,68 +34,66 @@ LIMITS = (
     "correctly as images and wrongly when sonified."
 )
 
+SCRIPT = SweepScript(
+    name="study",
+    description=__doc__,
+    recipe=Recipe(network="efficientnet_lite0"),
+    seeds=3,
+    smoke={"images_per_class": 10, "epochs": 2, "seeds": 2},
+)
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    recipe, parser = SCRIPT.recipe, SCRIPT.parser()
     add = parser.add_argument
-    add("--models", nargs="+", default=["efficientnet_lite0"], help=f"networks: {', '.join(models.backbones())}")
-    add("--data", nargs="+", help=f"Default: {' '.join(DATA)}; with --data-dir all of its classes")
-    add("--configs", nargs="+", choices=[IMAGE, *presets()], default=[IMAGE, "lossless", "matched", "study"],
-        help="signal chains. Default: image lossless matched study")  # fmt: skip
-    add("--seeds", type=int, help=f"number of seeds, starting at {FIRST_SEED}. Default: 3")
-    add("--data-dir", help="folder of images, <class>/* or {train,test}/<class>/*, instead of the built-in ones")
-    add("--source", default="builtin", help="source of the images without --data-dir. Default: %(default)s")
-    add("--weights", default="imagenet", help='"imagenet", "none" or the path of a file. Default: %(default)s')
-    add("--images-per-class", type=int, help="largest number, a fifth of them for testing. Default: all")
-    add("--epochs", type=int, help="Default: 25")
-    add("--head", choices=models.heads(), default="linear", help="Default: %(default)s")
-    add("--batch-norm", choices=models.BATCH_NORMS, default="inference", help="Default: %(default)s")
     add(
-        "--engine",
-        choices=["auto", *engines()],
-        default="auto",
-        help="engine of the sonification. Default: %(default)s",
+        "--models",
+        nargs="+",
+        default=[recipe.network],
+        help=f"networks: {', '.join(models.backbones())}. Default: {recipe.network}.",
     )
-    add("--out", help="folder of the study. Default: runs/study, or runs/study-smoke")
+    add(
+        "--data",
+        nargs="+",
+        dest="data_sets",
+        metavar="DATA",
+        help=f"Default: {' '.join(DATA)}; with --data-dir, all classes.",
+    )
+    chains = f"signal chains: {IMAGE}, {', '.join(presets())}, or files. Default: {' '.join(CONFIGS)}."
+    add("--configs", nargs="+", type=image_or_config, default=CONFIGS, help=chains)
+    add("--head", choices=models.heads(), help=f"Default: {recipe.head}.")
+    add("--batch-norm", choices=models.BATCH_NORMS, help=f"Default: {recipe.batch_norm}.")
+    add("--engine", choices=["auto", *engines()], help=f"engine of the sonification. Default: {recipe.engine}.")
     add("--page", metavar="PATH", help="also write the results as Markdown, with figures in images/ beside it")
-    add("--only-page", action="store_true", help="run nothing; write the page of the finished runs")
-    add("--smoke", action="store_true", help="test every step on a few small images, in five minutes at most")
-    options = parser.parse_args(arguments)
-    defaults: dict[str, Any] = {"data": list(DATA), "epochs": 25, "seeds": 3} | (SMOKE if options.smoke else {})
-    for name, value in (defaults | ({"data": [None]} if options.data_dir else {})).items():
-        if getattr(options, name) is None:
-            setattr(options, name, value)
-    if options.seeds < 1:
-        parser.error(f"--seeds must be at least 1. Received: {options.seeds}")
-    options.out = options.out or ("runs/study-smoke" if options.smoke else "runs/study")
-    return options
+    SCRIPT.main(parser, study, arguments)
 
 
-def make_runs(options: argparse.Namespace) -> list[sweep.Run]:
+def study(options: argparse.Namespace) -> tuple[list[Result], list[Path]]:
+    directory = options.directory
+    results = results_of(options, make_runs(options))
+    found = StudyResults(results, directory)
+    table, page = directory / "results.csv", directory / "study.html"
+    write_csv(found.rows(), table)
+    tables = study_tables(found, options.command, smoke=options.smoke)
+    write_html(page, TITLE, [*tables, *confusion_matrices(found), *example_galleries(found)])
+    if options.page:
+        write_markdown(options.page, TITLE, [*tables, Text(LIMITS)])
+    return results, [table, page]
+
+
+def make_runs(options: argparse.Namespace) -> list[Run]:
+    names = config_names(options.configs)
+    data_sets = options.data_sets or ([None] if options.data_dir else SMOKE_DATA if options.smoke else DATA)
+    networks = dict.fromkeys(models.spec(name).name for name in options.models)
     runs = []
-    networks = [models.spec(name) for name in dict.fromkeys(options.models)]
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     # Runs that share features follow each other.
-    for data, spec, config, seed in itertools.product(options.data, networks, options.configs, seeds):
-        recipe = Recipe(
-            network=spec.name,
-            data=data,
-            data_dir=options.data_dir,
-            source=options.source,
-            images_per_class=options.images_per_class,
-            output="image" if config == IMAGE else "picture",
-            config="study" if config == IMAGE else config,
-            engine=options.engine,
-            image_size=min(spec.image_size, SMOKE_SIZE) if options.smoke else spec.image_size,
-            weights=None if options.weights == "none" else options.weights,
-            head=options.head,
-            batch_norm=options.batch_norm,
-            epochs=options.epochs,
-            seed=seed,
+    for data, network, (config, chain), seed in itertools.product(data_sets, networks, names.items(), options.seeds):
+        changes = (
+            {"output": "image"} if config == IMAGE else {"config": config if config in presets() else as_config(config)}
         )
-        name = data or "all"
-        factors: dict[str, str | int | float] = {"data": name, "network": spec.name, "config": config, "seed": seed}
-        runs.append(sweep.Run(f"{name}/{spec.name}/{config}/{seed}", factors, recipe))
+        recipe = dataclasses.replace(SCRIPT.recipe_for(options, network), data=data, seed=seed, **changes)
+        factors = {"data": data or "all", "network": network, "config": chain, "seed": seed}
+        runs.append(Run("/".join(map(str, factors.values())), factors, recipe))
     return runs
 
 

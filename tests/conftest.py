@@ -26,10 +26,12 @@ SLOW = (
     "tests/cli/test_recipes.py::test_gradient_accumulation*",
     "tests/cli/test_recipes.py::test_mirrored*",
     "tests/cli/test_recipes.py::test_nan*",
+    "tests/datasets/test_augmentation.py::test_functions_and_layers*",
     "tests/datasets/test_cache.py::test_two_processes*",
     "tests/datasets/test_calls.py::test_a_script_ends*",
     "tests/datasets/test_service.py::*",
     "tests/evaluation/test_retention.py::test_lossless_keeps*",
+    "tests/evaluation/test_sweep.py::test_sweep*",
     "tests/layers/test_backends.py::*",
     "tests/layers/test_export.py::*",
     "tests/models/test_models.py::test_every_network*",
@@ -38,10 +40,18 @@ SLOW = (
     "tests/models/test_models.py::test_a_model_loads_in_another_process*",
     "tests/models/test_torchvision_weights.py::*",
     "tests/preparation/test_beam.py::*",
+    "tests/preparation/test_preparation.py::test_file_that_cannot_be_written*",
+    "tests/preparation/test_preparation.py::test_killed_at_any_moment*",
     "tests/reporting/test_study.py::test_study*",
-    "tests/reporting/test_study.py::test_sweep*",
     "tests/test_benchmark.py::*",
     "tests/training/test_torch_parity.py::*",
+    "tests/training/test_training.py::test_fine_tuning_takes_class_weights*",
+    "tests/training/test_training.py::test_frozen_features_give*",
+    "tests/training/test_training.py::test_history_that_is_ahead*",
+    "tests/training/test_training.py::test_interrupted*",
+    "tests/training/test_training.py::test_killed*",
+    "tests/training/test_training.py::test_patience*",
+    "tests/transmission/test_channels.py::test_dataset_has_the_transmitted_audio*",
 )
 
 
@@ -80,7 +90,7 @@ def photo() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def photo_sound(photo) -> np.ndarray:
+def photo_audio(photo) -> np.ndarray:
     """The photo's audio with the preset "study", computed by librosa, float32 [65024]."""
     return sonikeras.sonify(photo, engine="librosa")
 

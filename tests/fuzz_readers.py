@@ -70,10 +70,10 @@ def _encoded(kind: str, subtype: str, *, rate: int = 22050, channels: int = 1, c
     import soundfile
 
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", rate, channels, subtype, format=kind) as sound:
+    with soundfile.SoundFile(file, "w", rate, channels, subtype, format=kind) as written:
         if comment:
-            sound.comment = comment
-        sound.write(np.stack([SAMPLES] * channels, axis=1))
+            written.comment = comment
+        written.write(np.stack([SAMPLES] * channels, axis=1))
     return file.getvalue()
 
 
@@ -280,7 +280,7 @@ def _journal() -> Reader:
 
 
 def _noted(file: str) -> Reader:
-    """`prepare.json` and `run.json`, as what is about to be made anew is compared with them."""
+    """`prepare.json` and `run.json`, as what is about to be recreated is compared with them."""
     plan = {"classes": ["a", "b"], "config": {"sample_rate": 22050, "reference": "max"}, "seed": 0}
 
     def seeds(folder: Path) -> list[bytes]:
@@ -310,19 +310,19 @@ def _class_names() -> Reader:
 
 
 def _cache() -> Reader:
-    sound = np.arange(500, dtype=np.int16)
+    audio = np.arange(500, dtype=np.int16)
 
     def seeds(folder: Path) -> list[bytes]:
         from sonikeras.datasets.cache import AudioCache
 
-        AudioCache(folder).put("abcdef", sound)
+        AudioCache(folder).put("abcdef", audio)
         return [(folder / "ab" / "abcdef").read_bytes()]
 
     def read(path: Path) -> Any:
         from sonikeras.datasets.cache import AudioCache
 
         found = AudioCache(path.parent.parent).get("abcdef")
-        assert found is None or np.array_equal(found, sound)
+        assert found is None or np.array_equal(found, audio)
         return found is None
 
     return Reader("ab/abcdef", seeds, read)

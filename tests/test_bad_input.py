@@ -16,12 +16,12 @@ STUDY = sonikeras.SonificationConfig.preset("study")
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "bmp", "gif", "webp"])
-@pytest.mark.parametrize("share", [0, 0.3, 0.99])
-def test_truncated_image_is_named(tmp_path, photo, extension, share):
+@pytest.mark.parametrize("fraction", [0, 0.3, 0.99])
+def test_truncated_image_is_named(tmp_path, photo, extension, fraction):
     path = tmp_path / f"broken.{extension}"
     Image.fromarray(photo).save(path)
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
+    path.write_bytes(data[: int(len(data) * fraction)])
     with pytest.raises(ValueError, match=r"Received: .*broken"):
         sonikeras.read_image(path)
 
@@ -129,13 +129,18 @@ def test_black_image(preset, tmp_path):
     audio = sonikeras.sonify(np.zeros((50, 60), np.uint8), preset)
     sonikeras.write_audio(tmp_path / "black.wav", audio, preset)
     audio, config = sonikeras.read_audio(tmp_path / "black.wav")
-    picture, heard = sonikeras.picture(audio, config), sonikeras.desonify(audio, config)
+    picture, reconstructed = sonikeras.picture(audio, config), sonikeras.desonify(audio, config)
     if preset == "lossless":
-        assert not audio.any() and not picture.any() and not heard.any()
+        assert not audio.any() and not picture.any() and not reconstructed.any()
     elif preset == "matched":  # libsndfile rounds down, which leaves half a step of direct current
         assert np.abs(audio).max() <= 2 / 32768
-        assert picture.max() <= 2 and not picture[:500].any() and heard.max() <= 2 and not heard[:510].any()
-    else:  # the study's levels are relative to the brightest pixel, so black is as loud as white
+        assert (
+            picture.max() <= 2
+            and not picture[:500].any()
+            and reconstructed.max() <= 2
+            and not reconstructed[:510].any()
+        )
+    else:  # the study's decibels are relative to the brightest pixel, so black is as loud as white
         assert np.abs(audio).max() > 0.01 and np.isfinite(audio).all()
 
 
@@ -251,7 +256,7 @@ def test_audio_files(tmp_path):
 
     with pytest.raises(FileNotFoundError, match="There is no such sound file"):
         sonikeras.read_audio(tmp_path / "none.wav")
-    for name, content in (("text.wav", b"not a sound"), ("empty.wav", b""), ("empty.mp3", b""), ("noise.raw", b"12")):
+    for name, content in (("text.wav", b"no audio"), ("empty.wav", b""), ("empty.mp3", b""), ("noise.raw", b"12")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"must be a whole WAV.*Received: .*{name}"):
             sonikeras.read_audio(tmp_path / name)
@@ -263,21 +268,21 @@ def test_audio_files(tmp_path):
         sonikeras.read_audio(tmp_path / "nan.wav")
 
 
-def test_truncated_sound(tmp_path, photo_sound):
+def test_truncated_audio(tmp_path, photo_audio):
     for extension in ("wav", "flac"):
         path = tmp_path / f"cut.{extension}"
-        sonikeras.write_audio(path, photo_sound)
+        sonikeras.write_audio(path, photo_audio)
         path.write_bytes(path.read_bytes()[:50_000])
         with pytest.raises(ValueError, match="truncated"):
             sonikeras.read_audio(path)
 
 
-def test_sound_written_to_a_pipe_knows_no_length(tmp_path, photo_sound):
-    sonikeras.write_audio(tmp_path / "piped.wav", photo_sound)
+def test_audio_written_to_a_pipe_knows_no_length(tmp_path, photo_audio):
+    sonikeras.write_audio(tmp_path / "piped.wav", photo_audio)
     data = bytearray((tmp_path / "piped.wav").read_bytes())
     data[4:8] = b"\xff" * 4
     (tmp_path / "piped.wav").write_bytes(data)
-    assert len(sonikeras.read_audio(tmp_path / "piped.wav")[0]) == len(photo_sound)
+    assert len(sonikeras.read_audio(tmp_path / "piped.wav")[0]) == len(photo_audio)
 
 
 def test_config_in_the_file(tmp_path):

@@ -25,7 +25,8 @@ def add_data(parser: argparse.ArgumentParser, defaults: Any = None) -> None:
         add("--source", default="builtin", help=f"{SOURCE}. Default: %(default)s")
     else:
         add("--source", help=f"{SOURCE}. {default_of(defaults, 'source')}")
-    add("--images-per-class", type=int, metavar="N", help=f"{IMAGES_PER_CLASS}. Default: all")
+    count = getattr(defaults, "images_per_class", None)
+    add("--images-per-class", type=int, metavar="N", help=f"{IMAGES_PER_CLASS}. Default: {count or 'all'}.")
 
 
 def default_of(values: Any, name: str) -> str:
@@ -40,6 +41,13 @@ def size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT in pixels, such as 640x480. Received: {text}")
     return int(height), int(width)
+
+
+def count(text: str) -> int:
+    """Reads an integer of at least 1."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1. Received: {text}")
+    return int(text)
 
 
 def config(text: str) -> str:

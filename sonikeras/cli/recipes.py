@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ def main(recipe: Recipe, description: str, arguments: Sequence[str] | None = Non
     options = _parser(recipe, description).parse_args(arguments)
     out = Path(options.out or f"runs/{Path(sys.argv[0]).stem}{'-smoke' if options.smoke else ''}")
     with one_line_errors(interrupted=resume_hint(out)):
-        report = run(_changed(recipe, options), out)
+        smoke = _smoke(recipe) if options.smoke else {}
+        report = run(changed(recipe, options, smoke | {"fine_tuning": _tuning(recipe, options)}), out)
     print(f"{report}\nReport, curves, confusion matrix, samples and model are in {out}")
 
 
@@ -45,33 +46,45 @@ def resume_hint(directory: Path) -> str:
     return f"Interrupted. Repeat the command to resume from the last finished epoch in {directory}."
 
 
-def _changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe with the options of the command line applied."""
+def changed(recipe: Recipe, options: argparse.Namespace, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with some values, such as those of a smoke run, and with the options of the command line applied."""
     given = {key: value for key, value in vars(options).items() if value is not None}
-    changes = {**(_smoke(recipe) if options.smoke else {}), **given}
-    if options.data_dir and not options.data:
+    changes = {**values, **given}
+    if options.data_dir and "data" not in given:
         changes["data"] = None
     if options.weights == "none":
         changes["weights"] = None
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    return dataclasses.replace(recipe, **{key: value for key, value in changes.items() if key in fields})
+
+
+def _tuning(recipe: Recipe, options: argparse.Namespace) -> FineTuning | None:
+    """The recipe's fine-tuning with the options of the command line applied."""
     tuning = recipe.fine_tuning
     if options.fine_tune is not None:
         tuning = (tuning or FineTuning()) if options.fine_tune else None
-    unused = [key for key in given if key.startswith("tune_")]
-    if unused and not tuning:
-        raise ValueError(f"Options --tune-... need --fine-tune. Received: --{unused[0].replace('_', '-')}")
-    if tuning:
-        tuned: dict[str, Any] = {"epochs": 1} if options.smoke else {}
-        tuned |= {key.removeprefix("tune_"): value for key, value in given.items() if key.startswith("tune_")}
-        tuning = dataclasses.replace(tuning, **tuned)
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    changes = {key: value for key, value in changes.items() if key in fields}
-    return dataclasses.replace(recipe, **changes | {"fine_tuning": tuning})
+    given = {key: value for key, value in vars(options).items() if key.startswith("tune_") and value is not None}
+    if not tuning:
+        if given:
+            raise ValueError(f"Options --tune-... need --fine-tune. Received: --{next(iter(given)).replace('_', '-')}")
+        return None
+    tuned: dict[str, Any] = {"epochs": 1} if options.smoke else {}
+    tuned |= {key.removeprefix("tune_"): value for key, value in given.items()}
+    return dataclasses.replace(tuning, **tuned)
 
 
 def _smoke(recipe: Recipe) -> dict[str, Any]:
     size = min(recipe.image_size, _SMOKE_SIZE)
     shorter_side = recipe.shorter_side and round(recipe.shorter_side * size / recipe.image_size)
     return _SMOKE | {"image_size": size, "shorter_side": shorter_side}
+
+
+def _smoke_help(recipe: Recipe) -> str:
+    values = _smoke(recipe)
+    return (
+        f"pass every step in at most a minute: data {values['data']}, {values['images_per_class']} images per class, "
+        f"{values['epochs']} epochs, {values['image_size']} pixels"
+    )
 
 
 def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
@@ -116,5 +129,5 @@ def _parser(recipe: Recipe, description: str) -> argparse.ArgumentParser:
     add("--seed", type=int, help=default["seed"])
     add("--on-error", choices=["raise", "skip"], help=f"on unreadable files. {default['on_error']}")
     add("--out", help="run folder; repeat the command to resume an interrupted run. Default: runs/<recipe>")
-    add("--smoke", action="store_true", help=f"pass every step in at most a minute: {_smoke(recipe)}")
+    add("--smoke", action="store_true", help=_smoke_help(recipe))
     return parser

@@ -354,9 +354,9 @@ class SonificationConfig:
         """The length of the audio in seconds."""
         return self.samples / self.sample_rate
 
-    def sound_key(self) -> str:
+    def audio_key(self) -> str:
         """Hexadecimal digest of the fields that determine the audio. Analysis and drawing do not change it."""
-        return _sound_key(self)
+        return _audio_key(self)
 
 
 def _check_transform(settings: TransformSettings, prefix: str) -> None:
@@ -400,7 +400,7 @@ def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=8)
-def _sound_key(config: SonificationConfig) -> str:
+def _audio_key(config: SonificationConfig) -> str:
     names = [f.name for f in dataclasses.fields(config) if f.metadata.get("audio")]
     text = json.dumps({name: getattr(config, name) for name in names}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

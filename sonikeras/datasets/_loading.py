@@ -47,7 +47,7 @@ def recording_loader(examples: Examples, config: SonificationConfig) -> Loader:
     """The loader of recordings: int16 `[samples]`, truncated or zero-padded to the length of the config."""
 
     def load(index: int) -> np.ndarray:
-        audio = examples.sound(index, config, samples=config.samples)
+        audio = examples.audio(index, config, samples=config.samples)
         return to_pcm16(np.pad(audio, (0, config.samples - len(audio))))
 
     return load

@@ -51,7 +51,7 @@ def audio_key(content: bytes, config: SonificationConfig, *, engine: str, seed: 
     Returns:
         64 hexadecimal digits.
     """
-    setting = f"{_VERSION}/{config.sound_key()}/{engine}/{seed}".encode()
+    setting = f"{_VERSION}/{config.audio_key()}/{engine}/{seed}".encode()
     return hashlib.sha256(setting + content).hexdigest()
 
 

@@ -168,7 +168,7 @@ def write(recipe: Recipe, examples: Examples, report: Report, model: keras.Model
     heats = _heat_maps(model, np.stack([audio_of(index) for index in attended]), recipe, report.predictions[attended])
     for entry, index, heat in zip(entries, attended, heats, strict=False):
         _write_attention(entry, examples.image(index, color=True), audio_of(index), heat, recipe, directory)
-    measured = np.unique(np.linspace(0, len(examples) - 1, _MEASURED).round().astype(int))
+    measured = evenly(len(examples), _MEASURED)
     write_json(
         directory / _LIST,
         {
@@ -177,6 +177,11 @@ def write(recipe: Recipe, examples: Examples, report: Report, model: keras.Model
             "signal_retention": {"images": len(measured)} | _noted(_medians(examples, audio_of, config, measured)),
         },
     )
+
+
+def evenly(total: int, count: int) -> np.ndarray:
+    """At most `count` indices below `total`, evenly spaced, so that examples sorted by class are from all classes."""
+    return np.unique(np.linspace(0, total - 1, count).round().astype(int))
 
 
 def _audio_loader(recipe: Recipe, examples: Examples, config: SonificationConfig) -> Callable[[int], np.ndarray]:

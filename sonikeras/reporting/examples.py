@@ -10,9 +10,9 @@ import numpy as np
 
 from sonikeras.evaluation import Report
 from sonikeras.evaluation.comparison import correctness
-from sonikeras.evaluation.samples import Sample
+from sonikeras.evaluation.samples import Sample, evenly
 from sonikeras.reporting.documents import AudioClip, Block, Gallery, Heading, Picture, Text, png
-from sonikeras.reporting.study import Finished, StudyResults, evenly
+from sonikeras.reporting.study import Finished, StudyResults
 from sonikeras.sources import read_audio, read_image
 from sonikeras.sources.audio import encode_pcm16, to_pcm16
 

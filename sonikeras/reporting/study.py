@@ -172,11 +172,6 @@ class StudyResults:
         return path.read_bytes()
 
 
-def evenly(total: int, count: int) -> np.ndarray:
-    """At most `count` indices below `total`, evenly spaced, so that examples sorted by class are from all classes."""
-    return np.unique(np.linspace(0, total - 1, count).round().astype(int))
-
-
 def mean_accuracy(reports: Sequence[Report]) -> tuple[float, float, float]:
     """The mean accuracy over the seeds, and Wilson's 95 % interval at that mean.
 

@@ -285,7 +285,9 @@ def _learning(results: StudyResults) -> list[Block]:
         key: found
         for key in ("loss", "accuracy")
         if (
-            found := _range(value for each in histories for name in (key, f"val_{key}") for value in each.get(name, ()))
+            found := axis_limits(
+                value for each in histories for name in (key, f"val_{key}") for value in each.get(name, ())
+            )
         )
     }
     rows = []
@@ -392,11 +394,13 @@ def _lines(
 
 def _limits(plotted: Iterable[_Points]) -> tuple[float, float] | None:
     """Limits of the y axis that hold all values and error bars."""
-    return _range(value for points in plotted for each in points.values() for _, *values in each for value in values)
+    return axis_limits(
+        value for points in plotted for each in points.values() for _, *values in each for value in values
+    )
 
 
-def _range(values: Iterable[float]) -> tuple[float, float] | None:
-    """The range of the finite values with a margin, or `None` if there are none, or all are equal."""
+def axis_limits(values: Iterable[float]) -> tuple[float, float] | None:
+    """Limits of an axis: the range of the finite values with a margin, or `None` if it is empty or a single value."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite or min(finite) == max(finite):
         return None

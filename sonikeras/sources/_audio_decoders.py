@@ -75,28 +75,28 @@ def _sndfile(found: Container) -> Iterator[Recording]:
             return False
 
     try:
-        with Sequential(io.BufferedReader(found.stream, 2**16)) as sound:  # it reads MP3 files in steps of 4 bytes
-            if sound.format not in _FORMATS:
-                raise Unreadable(f"it is of the format {sound.format}")
-            unknown = sound.frames >= 2**62
-            frames = found.frames if found.frames is not None else None if unknown else sound.frames
-            comments = [sound.comment.encode()] if found.comments is None else found.comments
+        with Sequential(io.BufferedReader(found.stream, 2**16)) as file:  # it reads MP3 files in steps of 4 bytes
+            if file.format not in _FORMATS:
+                raise Unreadable(f"it is of the format {file.format}")
+            unknown = file.frames >= 2**62
+            frames = found.frames if found.frames is not None else None if unknown else file.frames
+            comments = [file.comment.encode()] if found.comments is None else found.comments
 
             def blocks() -> Iterator[np.ndarray]:
                 skip = found.skip
-                while len(block := sound.read(max(1, _BLOCK // sound.channels), "float32", always_2d=True)):
+                while len(block := file.read(max(1, _BLOCK // file.channels), "float32", always_2d=True)):
                     yield block[skip:]
                     skip = max(skip - len(block), 0)
 
             def ends() -> bool:
-                if sound.format != "FLAC" or not frames:
+                if file.format != "FLAC" or not frames:
                     return True
                 try:
-                    return sound.seek(frames - 1) == frames - 1 and len(sound.read(1)) == 1
+                    return file.seek(frames - 1) == frames - 1 and len(file.read(1)) == 1
                 except soundfile.SoundFileError:
                     return False
 
-            yield Recording(sound.samplerate, sound.channels, frames, comments, blocks, ends)
+            yield Recording(file.samplerate, file.channels, frames, comments, blocks, ends)
     except soundfile.SoundFileError as error:
         # The message starts with the name of the file object.
         raise Unreadable(str(error).rpartition(">: ")[2] or "it is damaged") from error

@@ -101,7 +101,7 @@ class Examples:
         with _naming(name := self.describe(index)):
             return images.read_image(self.data(index), color=color, name=name)
 
-    def sound(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
+    def audio(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
         """The recording of an example, at the sample rate of a config: float32 `[samples]` in -1..1.
 
         Args:
@@ -188,7 +188,7 @@ def readable(examples: Examples, stage: str, config: SonificationConfig) -> tupl
     def error(index: int) -> str | None:
         try:
             if stage == "audio":
-                examples.sound(index, config, samples=config.samples)
+                examples.audio(index, config, samples=config.samples)
             else:
                 examples.image(index)
         except (OSError, ValueError) as problem:

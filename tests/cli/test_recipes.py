@@ -104,7 +104,7 @@ def test_best_recipe():
     np.testing.assert_array_equal(again.confusion_matrix, report["confusion_matrix"])
 
 
-def test_fine_tuning_with_a_validation_part(tiny_network):
+def test_fine_tuning_with_a_validation_split(tiny_network):
     """The head, then the network, then the best epoch; the same seed gives the same history to the last digit."""
     recipe, doc = load("best")
     options = ["--smoke", "--images-per-class", "20", "--tune-epochs", "2", "--validation-split", "0.2"]
@@ -126,13 +126,13 @@ def test_study_recipe_with_inference_statistics_caches_features():
     folder = start("efficientnet_b0", *options, "--batch-norm", "inference")
     report, run = check(folder, ["cat", "dog"])
     assert (folder / "features").is_dir() and run["recipe"]["fold"] == [1, 2]
-    start("efficientnet_b0", *options, "--batch-norm", "inference")  # goes on where nothing is left to do
+    start("efficientnet_b0", *options, "--batch-norm", "inference")  # resumes where nothing is left to do
     again, _ = check(folder, ["cat", "dog"])
     assert again["history"] == report["history"]
 
 
 def test_frozen_features_change_nothing():
-    """The head has the same losses when the frozen network computes the features anew in each epoch."""
+    """The head has the same losses when the frozen network recomputes the features in each epoch."""
     recipe = dataclasses.replace(
         load("quickstart")[0], data="c2", images_per_class=40, epochs=3, dropout=0.0, image_size=96
     )

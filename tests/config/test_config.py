@@ -24,7 +24,7 @@ def test_study_is_the_published_chain():
 def test_round_trip(name):
     config = SonificationConfig.preset(name)
     again = SonificationConfig.from_dict(json.loads(json.dumps(config.to_dict())))
-    assert again == config and hash(again) == hash(config) and again.sound_key() == config.sound_key()
+    assert again == config and hash(again) == hash(config) and again.audio_key() == config.audio_key()
 
 
 def test_frozen():
@@ -36,7 +36,7 @@ def test_a_file_of_an_older_version_takes_defaults():
     assert SonificationConfig.from_dict({"frames": 64}) == CONFIG.replace(frames=64)
 
 
-SOUND = {
+AUDIO = {
     "sample_rate": 16000,
     "frames": 64,
     "fft_length": 2048,
@@ -65,13 +65,13 @@ DRAWING = {
 }
 
 
-def test_sound_key_has_what_decides_the_sound_and_no_more():
-    assert {field.name for field in dataclasses.fields(CONFIG)} == {*SOUND, *DRAWING}
-    keys = {CONFIG.replace(**{name: value}).sound_key() for name, value in SOUND.items()}
-    assert len(keys | {CONFIG.sound_key()}) == len(SOUND) + 1
+def test_audio_key_has_what_decides_the_audio_and_no_more():
+    assert {field.name for field in dataclasses.fields(CONFIG)} == {*AUDIO, *DRAWING}
+    keys = {CONFIG.replace(**{name: value}).audio_key() for name, value in AUDIO.items()}
+    assert len(keys | {CONFIG.audio_key()}) == len(AUDIO) + 1
     drawing = [{"analysis_frame_step": 1024} | {name: value} for name, value in DRAWING.items()]
-    assert {CONFIG.replace(**changes).sound_key() for changes in drawing} == {CONFIG.sound_key()}
-    assert CONFIG.replace(top_db=80).sound_key() == CONFIG.sound_key()
+    assert {CONFIG.replace(**changes).audio_key() for changes in drawing} == {CONFIG.audio_key()}
+    assert CONFIG.replace(top_db=80).audio_key() == CONFIG.audio_key()
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900, 950, 990, 5000, 100_000])
@@ -157,7 +157,7 @@ def test_the_analysis_is_the_synthesis_unless_it_is_set():
 def test_a_resolved_config_is_the_same_chain(name):
     config = SonificationConfig.preset(name)
     resolved = config.resolved()
-    assert resolved.analysis == config.analysis and resolved.sound_key() == config.sound_key()
+    assert resolved.analysis == config.analysis and resolved.audio_key() == config.audio_key()
     assert None not in dataclasses.asdict(resolved).values()
     assert resolved == resolved.resolved() and (resolved == config) == (name == "study")
 

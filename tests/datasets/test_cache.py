@@ -62,7 +62,7 @@ def test_key_contains_what_determines_the_audio(tmp_path, computed):
 def test_entries_of_an_older_version_are_not_used(tmp_path, computed, monkeypatch):
     """Version 2 decoded some PNG files to other gray values."""
     config = sonikeras.SonificationConfig()
-    setting = f"2/{config.sound_key()}/{sonikeras.signal.engines.resolve_engine('auto', config)}/42".encode()
+    setting = f"2/{config.audio_key()}/{sonikeras.signal.engines.resolve_engine('auto', config)}/42".encode()
     data = sonikeras.dataset("c2", cache=tmp_path, **SMALL)
     for i in range(2):
         key = hashlib.sha256(setting + data.examples.data(i)).hexdigest()

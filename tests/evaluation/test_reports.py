@@ -160,7 +160,7 @@ def test_interval_is_wilsons(right, n):
 
 
 @pytest.mark.parametrize(
-    ("share", "n", "ends"),
+    ("fraction", "n", "ends"),
     [
         (0.625, 4, (0.219, 0.908)),  # two and three of four right: no whole number of examples
         (0.5, 4, (0.150, 0.850)),
@@ -169,10 +169,10 @@ def test_interval_is_wilsons(right, n):
         (1.0, 3, (0.439, 1.0)),
     ],
 )
-def test_interval_is_at_the_proportion_itself(share, n, ends):
-    assert [round(end, 3) for end in wilson_interval(share, n)] == list(ends)
-    low, high = wilson_interval(1 - share, n)
-    assert (1 - high, 1 - low) == pytest.approx(wilson_interval(share, n))
+def test_interval_is_at_the_proportion_itself(fraction, n, ends):
+    assert [round(end, 3) for end in wilson_interval(fraction, n)] == list(ends)
+    low, high = wilson_interval(1 - fraction, n)
+    assert (1 - high, 1 - low) == pytest.approx(wilson_interval(fraction, n))
 
 
 def test_interval_of_a_mean_over_seeds():

@@ -141,7 +141,7 @@ def test_permutation_test_of_one_run_each_is_mcnemars(seed):
 
 
 @pytest.mark.parametrize("runs", [(2, 2), (3, 3), (2, 3)])
-def test_permutation_test_is_the_share_of_all_signs(runs):
+def test_permutation_test_is_the_fraction_of_all_signs(runs):
     n = 12
     first, second = random_reports(0.8, n, runs[0], 1), random_reports(0.5, n, runs[1], 2)
     right = [np.mean([each.labels == each.predictions for each in group], axis=0) for group in (first, second)]
@@ -167,10 +167,10 @@ def test_permutation_test_needs_runs_of_both():
 # Recognition
 
 
-def test_retention_is_the_share_of_the_accuracy_above_chance():
-    heard = [report_where([1] * 60 + [0] * 40), report_where([1] * 70 + [0] * 30)]
-    seen = [report_where([1] * 90 + [0] * 10), report_where([1] * 80 + [0] * 20)]
-    found = RETENTION(heard, seen)
+def test_retention_is_the_fraction_of_the_accuracy_above_chance():
+    sonified = [report_where([1] * 60 + [0] * 40), report_where([1] * 70 + [0] * 30)]
+    images = [report_where([1] * 90 + [0] * 10), report_where([1] * 80 + [0] * 20)]
+    found = RETENTION(sonified, images)
     assert found.value == pytest.approx((0.65 - 0.25) / (0.85 - 0.25))
     assert (found.chance, found.n, found.seeds, found.level) == (0.25, 100, 2, 0.95)
     assert (found.sonified_accuracy, found.image_accuracy) == pytest.approx((0.65, 0.85))
@@ -189,7 +189,7 @@ def test_a_guess_retains_nothing():
     assert found.value == 0
 
 
-def test_chance_is_the_share_of_the_largest_class():
+def test_chance_is_the_fraction_of_the_largest_class():
     labels = [0] * 30 + [1] * 10
     found = RETENTION([report_of([0] * 40, labels=labels, classes=2)], [report_of(labels, labels=labels, classes=2)])
     assert found.chance == 0.75 and found.value == 0
@@ -292,7 +292,7 @@ def test_lossless_keeps_more_of_the_signal_than_a_search(photo):
     assert lossless.spectral_convergence < -60 < matched.spectral_convergence < -10
 
 
-def test_what_fits_the_sound_comes_back_whole():
+def test_images_that_fit_are_reconstructed_exactly():
     config = sonikeras.SonificationConfig.preset("lossless")
     image = np.random.default_rng(0).integers(0, 256, (config.bins, config.frames), np.uint8)
     found = signal_retention(image, sonikeras.sonify(image, config), config)
@@ -322,7 +322,7 @@ def test_small_images_have_no_structural_similarity():
         assert math.isnan(found.ssim) != defined and found.psnr > 40
 
 
-def test_bad_sounds_and_images_are_named(photo):
+def test_bad_audio_and_images_are_named(photo):
     audio = sonikeras.sonify(photo, "lossless")
     with pytest.raises(ValueError, match=r"`audio` must have shape \(66048,\).*Received: audio of shape \(66000,\)"):
         signal_retention(photo, audio[:66000], "lossless")

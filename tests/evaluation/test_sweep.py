@@ -33,7 +33,7 @@ def test_sweep_resumes_and_runs_nothing_twice(image_folder, capsys):
     all_runs = runs(TINY, other, missing)
     done, second, failed = sweep.sweep(all_runs, "sweep")
     assert done.report.accuracy >= 0 and done.error is None and done.report.names[0].startswith("cat/")
-    assert len(list(Path("sweep/features").iterdir())) == 2  # a training and a test part, for both seeds
+    assert len(list(Path("sweep/features").iterdir())) == 2  # of the training and the test split, for both seeds
     own = experiment.run(other, "own", verbose=0)
     np.testing.assert_array_equal(second.report.probabilities, own.probabilities)
     assert failed.report is None and "`data_dir` must be a folder" in failed.error

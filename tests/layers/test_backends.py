@@ -27,11 +27,11 @@ def run(backend, *arguments):
 
 
 @pytest.fixture(scope="module")
-def inputs(photo_sound):
+def inputs(photo_audio):
     rng = np.random.default_rng(0)
     magnitudes = rng.rayleigh(size=(2, 20, 513)).astype(np.float32)
     return {
-        "audio": np.stack([photo_sound, rng.normal(size=len(photo_sound)).astype(np.float32)]),
+        "audio": np.stack([photo_audio, rng.normal(size=len(photo_audio)).astype(np.float32)]),
         "images": rng.integers(0, 256, (3, 90, 70, 3), dtype=np.uint8),
         "coefficients": rng.normal(size=(3, 9, 64)).astype(np.float32),
         "magnitudes": magnitudes,

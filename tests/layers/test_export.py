@@ -142,7 +142,7 @@ def test_decibels_in_lite_are_those_of_double_precision(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def sound_classifier(photo_sound):
+def audio_classifier(photo_audio):
     """A classifier of audio by pictures of 48 x 48, and four clips."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
@@ -156,14 +156,14 @@ def sound_classifier(photo_sound):
             keras.layers.Dense(10),
         ]
     )
-    return model, np.stack([photo_sound[start:][:16384] for start in (0, 15000, 30000, 45000)])
+    return model, np.stack([photo_audio[start:][:16384] for start in (0, 15000, 30000, 45000)])
 
 
 @pytest.mark.parametrize(
     ("kind", "tolerance"), [("float32", 1e-3), ("float16", 1e-2), ("int8", 0.1)], ids=lambda value: str(value)
 )
-def test_classifier_of_sounds_in_lite(sound_classifier, kind, tolerance):
-    model, audio = sound_classifier
+def test_classifier_of_audio_in_lite(audio_classifier, kind, tolerance):
+    model, audio = audio_classifier
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if kind != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -227,7 +227,7 @@ def test_what_is_not_a_number_stays_in_its_example(case):
 
 
 @pytest.mark.parametrize("arguments", [{"scale": "power"}, {"mode": "psd"}, {"mode": "stft"}], ids=str)
-def test_loud_sounds_do_not_overflow_in_half_precision(arguments):
+def test_loud_audio_does_not_overflow_in_half_precision(arguments):
     tone = 32767 * np.sin(0.3 * np.arange(22050, dtype=np.float32))[None]
     assert np.isfinite(numpy(Spectrogram(dtype="mixed_float16", **arguments)(tone))).all()
 

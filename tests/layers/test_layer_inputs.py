@@ -246,7 +246,7 @@ def test_numpy_scalars_in_a_config_and_in_functions():
     config = CHAIN.to_dict()
     again = SonificationConfig.from_dict({name: as_numpy(value) for name, value in config.items()})
     assert again == CHAIN and hash(again) == hash(CHAIN)
-    assert json.dumps(again.to_dict()) == json.dumps(config) and again.sound_key() == CHAIN.sound_key()
+    assert json.dumps(again.to_dict()) == json.dumps(config) and again.audio_key() == CHAIN.audio_key()
     assert layers.Spectrogram(np.int32(256), np.uint8(100), top_db=np.float32(80)).get_config()["top_db"] == 80.0
     np.testing.assert_array_equal(
         mdct.mdct(AUDIO, frame_step=np.int64(100)), mdct.mdct(AUDIO, frame_step=100)

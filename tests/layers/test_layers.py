@@ -58,7 +58,7 @@ def test_images_to_audio_and_back_with_dynamic_shapes(jit_compile):
     assert InverseMDCT()(keras.Input((None, 32))).shape == (None, None)
 
 
-def test_images_as_sounds_in_a_pipeline_and_in_a_model_that_is_trained_and_exported(tmp_path):
+def test_images_as_audio_in_a_pipeline_and_in_a_model_that_is_trained_and_exported(tmp_path):
     classifier = keras.Sequential(
         [
             keras.Input((90, 70, 3)),
@@ -252,15 +252,15 @@ def test_bad_arguments(make, message):
         make()
 
 
-def test_functions_and_layers_agree(photo_sound):
+def test_functions_and_layers_agree(photo_audio):
     """Functions on tensors exactly, those on arrays to rounding, which moves a few pixels to a neighboring color."""
     study = sonikeras.SonificationConfig.preset("study")
-    db = np.asarray(Spectrogram()(photo_sound[None]))
-    np.testing.assert_array_equal(chain.audio_to_db(keras.ops.convert_to_tensor(photo_sound[None]), study), db)
-    ours = sonikeras.spectrogram(photo_sound)
+    db = np.asarray(Spectrogram()(photo_audio[None]))
+    np.testing.assert_array_equal(chain.audio_to_db(keras.ops.convert_to_tensor(photo_audio[None]), study), db)
+    ours = sonikeras.spectrogram(photo_audio)
     np.testing.assert_allclose(ours, db[0].T, rtol=0, atol=2e-3)
     assert np.median(abs(ours - db[0].T)) < 1e-5
     picture = np.asarray(SpectrogramImage((600, 1200))(db))[0]
     np.testing.assert_array_equal(chain.db_to_picture(keras.ops.convert_to_tensor(db), study)[0], picture)
-    difference = abs(sonikeras.picture(photo_sound) - picture).max(axis=-1)
+    difference = abs(sonikeras.picture(photo_audio) - picture).max(axis=-1)
     assert difference.max() <= 3 and (difference > 0).mean() < 1e-3

@@ -22,7 +22,7 @@ LAYERS = [
 
 @pytest.mark.parametrize("sizes", [[1], [64], [3001], [7, 900, 0, 300]], ids=str)
 @pytest.mark.parametrize(("layer", "audio"), LAYERS, ids=range(len(LAYERS)))
-def test_frames_are_those_of_the_whole_sound(layer, audio, sizes):
+def test_frames_are_those_of_the_whole_audio(layer, audio, sizes):
     expected = ops.convert_to_numpy(layer(audio))
     time = audio.shape.index(3001)
     frames = expected.ndim - 2 if time == audio.ndim - 1 else 1
@@ -50,12 +50,12 @@ def test_frames_are_those_of_the_whole_sound(layer, audio, sizes):
         ({"mode": "psd", "padding": "same"}, "`padding` must be None or 'valid' in a stream. Received"),
     ],
 )
-def test_levels_that_need_the_whole_sound_are_refused(arguments, message):
+def test_references_that_need_the_whole_audio_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SpectrogramStream(Spectrogram(256, 64, **arguments))
 
 
-def test_no_sound_no_end():
+def test_no_audio_no_end():
     stream = SpectrogramStream(Spectrogram(256, 64, scale="power"))
     for _ in range(2):
         with pytest.raises(ValueError, match="`push` must be called with samples before `finish`"):

@@ -339,10 +339,10 @@ def test_attention_starts_as_average_pooling_and_weighs_positions():
     np.testing.assert_allclose(head(features), expected, atol=1e-5)
     score = next(layer for layer in head.layers if getattr(layer, "units", None) == 1)
     score.kernel.assign(np.random.default_rng(2).normal(size=score.kernel.shape))
-    shares = keras.Model(head.input, head.get_layer("attention").output)(features).numpy()
-    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-5)
-    assert shares.std() > 0.01
-    weighted = (features.reshape(2, 4, -1) * shares).sum(1)
+    attention = keras.Model(head.input, head.get_layer("attention").output)(features).numpy()
+    np.testing.assert_allclose(attention.sum(1), 1, rtol=1e-5)
+    assert attention.std() > 0.01
+    weighted = (features.reshape(2, 4, -1) * attention).sum(1)
     np.testing.assert_allclose(head(features), weighted @ dense.kernel.numpy() + dense.bias.numpy(), atol=1e-4)
 
 

@@ -155,7 +155,7 @@ def test_it_takes_the_size_of_the_image():
 
 
 def test_a_place_of_the_image_is_the_same_place_of_the_picture():
-    # White in one corner is heard, and drawn in that corner.
+    # White in one corner is in the audio, and drawn in that corner.
     for name in sonikeras.presets():
         image = np.zeros((60, 80), np.uint8)
         image[6:18, 56:72] = 255

@@ -29,24 +29,24 @@ def test_layers_are_the_functions(images, preset):
     config = sonikeras.SonificationConfig.preset(preset).replace(initial_phase="structured")
     audio = np.asarray(ImageToAudio(config)(images[:2]))
     expected = np.stack([sonikeras.sonify(image, config) for image in images[:2]])
-    # Pixels of the functions are rounded to 8 bits: an error of at most one level, 0.4 %, of the magnitudes.
+    # Pixels of the functions are rounded to 8 bits: an error of at most one step, 0.4 %, of the magnitudes.
     assert audio.shape == expected.shape == (2, config.samples)
     assert np.linalg.norm(audio - expected) < 0.05 * np.linalg.norm(expected)
     pictures = np.asarray(AudioToPicture(config)(expected))
-    same = np.stack([sonikeras.picture(sound, config) for sound in expected])
+    same = np.stack([sonikeras.picture(audio, config) for audio in expected])
     assert np.abs(np.rint(pictures) - same).max() <= 1
 
 
 def test_pictures_are_those_of_the_data_set(images):
     test = sonikeras.dataset("c2", split="test", images_per_class=10, image_size=48, shorter_side=64, cache=False)
-    sounds = sonikeras.dataset("c2", split="test", images_per_class=10, output="audio", cache=False)
+    clips = sonikeras.dataset("c2", split="test", images_per_class=10, output="audio", cache=False)
     layer = AudioToPicture("study", (48, 48), shorter_side=64)
-    for (expected, _), (audio, _) in zip(test, sounds, strict=True):
+    for (expected, _), (audio, _) in zip(test, clips, strict=True):
         np.testing.assert_allclose(layer(audio), expected, atol=0.01)
 
 
 @pytest.mark.parametrize("preset", ["study", "matched", "lossless"])
-def test_gradient_reaches_the_pixels_through_the_sound(images, preset):
+def test_gradient_reaches_the_pixels_through_the_audio(images, preset):
     config = sonikeras.SonificationConfig.preset(preset).replace(**SHORT)
     model = models.sonified(classifier(), config, input_shape=(28, 28))
     x = tf.constant(images[:2], tf.float32)
@@ -60,11 +60,11 @@ def test_gradient_reaches_the_pixels_through_the_sound(images, preset):
 def test_what_comes_before_is_trained_through_the_search(images):
     keras.utils.set_random_seed(0)
     config = sonikeras.SonificationConfig.preset("matched").replace(**SHORT)
-    heard = models.sonified(classifier(), config, input_shape=(28, 28, 1))
-    heard.trainable = False
+    sonified = models.sonified(classifier(), config, input_shape=(28, 28, 1))
+    sonified.trainable = False
     inputs = keras.Input((28, 28, 1))
     contrast = keras.layers.Dense(1, kernel_initializer="ones")
-    model = keras.Model(inputs, heard(contrast(inputs)))
+    model = keras.Model(inputs, sonified(contrast(inputs)))
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = contrast.get_weights()[0].copy()
     history = model.fit(images[..., None].astype("float32"), np.arange(len(images)) % 2, epochs=1, verbose=0)
@@ -90,12 +90,12 @@ def test_exported_with_any_batch_size(images, tmp_path):
     np.testing.assert_allclose(served.serve(x), model(x), atol=1e-4)
 
 
-def test_the_sound_is_in_the_middle(images):
+def test_the_audio_is_in_the_middle(images):
     model = models.sonified(classifier(), "lossless", input_shape=(28, 28))
-    sound = keras.Model(model.input, model.get_layer("audio").output)(images[:1])
-    heard = sonikeras.desonify(np.asarray(sound)[0], "lossless", size=(28, 28))
+    audio = keras.Model(model.input, model.get_layer("audio").output)(images[:1])
+    reconstructed = sonikeras.desonify(np.asarray(audio)[0], "lossless", size=(28, 28))
     # Enlarged to 128 x 512 and back it is a little smoother.
-    assert np.abs(heard.astype(int) - images[0]).mean() < 2
+    assert np.abs(reconstructed.astype(int) - images[0]).mean() < 2
 
 
 @pytest.mark.parametrize(

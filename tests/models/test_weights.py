@@ -122,7 +122,7 @@ def test_tensors_may_share_a_storage_and_the_order_is_kept(read):
 
 
 @pytest.mark.parametrize("zip_format", [False, True])
-def test_what_torch_writes_is_read_bit_for_bit(tmp_path, zip_format):
+def test_what_torch_writes_is_bit_identical(tmp_path, zip_format):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     written = {
@@ -164,7 +164,7 @@ def test_names_of_one_tensor_share_its_memory(read):
     np.testing.assert_array_equal(result["c"], VALUES.reshape(4, 3).T)
 
 
-def test_lite0_equals_torch_bit_for_bit(lite0_state):
+def test_lite0_is_bit_identical_to_torch(lite0_state):
     torch = pytest.importorskip("torch")
     expected = torch.load(weights.efficientnet_lite0_path(), weights_only=True)
     assert list(lite0_state) == list(expected)
@@ -433,11 +433,11 @@ def test_every_truncation(read, data):
             read(data[:length])
 
 
-@pytest.mark.parametrize("share", [0.0001, 0.003, 0.5, 0.999999])
-def test_truncated_lite0(read, share):
+@pytest.mark.parametrize("fraction", [0.0001, 0.003, 0.5, 0.999999])
+def test_truncated_lite0(read, fraction):
     data = weights.efficientnet_lite0_path().read_bytes()
     with pytest.raises(ValueError, match="Received: path="):
-        read(data[: int(len(data) * share)])
+        read(data[: int(len(data) * fraction)])
 
 
 @pytest.mark.parametrize("data", [legacy(), zipped(members())], ids=["legacy", "zip"])

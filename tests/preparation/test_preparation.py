@@ -125,13 +125,13 @@ def test_records_hold_what_files_hold(tmp_path):
     for split in ("train", "test"):
         data = tf.data.TFRecordDataset(sorted(str(path) for path in packed.glob(f"{split}-*.tfrecord")))
         parsed = [tf.io.parse_single_example(record, schema) for record in data]
-        class_names, labels, names, sounds = records.load(packed, split, "audio")
+        class_names, labels, names, clips = records.load(packed, split, "audio")
         _, _, _, pictures = records.load(packed, split, "spectrogram")
-        assert class_names == ["cat", "dog"] and len(parsed) == len(names) == len(sounds)
-        for example, label, name, sound, picture in zip(parsed, labels, names, sounds, pictures, strict=True):
+        assert class_names == ["cat", "dog"] and len(parsed) == len(names) == len(clips)
+        for example, label, name, clip, picture in zip(parsed, labels, names, clips, pictures, strict=True):
             stem = f"{split}/{class_names[label]}/{name}"
             assert (example["label"], example["class"], example["name"]) == (label, class_names[label], name)
-            for feature, place, suffix in (("sound", sound, "flac"), ("picture", picture, "png")):
+            for feature, place, suffix in (("sound", clip, "flac"), ("picture", picture, "png")):
                 expected = (loose / f"{stem}.{suffix}").read_bytes()
                 assert place.read() == expected == example[feature].numpy()
 
@@ -149,9 +149,9 @@ def test_pictures_can_be_left_out(tmp_path):
     "changes",
     [{}, {"colormap": "viridis"}, {"drawing": "resize"}, {"drawing": "resize", "colormap": "gray"}, {"frames": 33}],
 )
-def test_png_decodes_to_the_picture(photo_sound, changes):
+def test_png_decodes_to_the_picture(photo_audio, changes):
     config = sonikeras.SonificationConfig().replace(**changes)
-    audio = photo_sound[: config.samples]
+    audio = photo_audio[: config.samples]
     data = rendering.encode_picture(audio, config)
     assert data == rendering.encode_picture(audio, config)
     assert_pictures_equal(images.read_image(data, color=True), sonikeras.picture(audio, config))

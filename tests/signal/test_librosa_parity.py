@@ -85,8 +85,8 @@ def test_spectrogram_layer_with_librosas_defaults(samples):
         {"frame_length": 1024, "frame_step": 512, "window": "blackman", "top_db": 60},
     ],
 )
-def test_spectrogram_layer_with_other_settings(settings, photo_sound):
-    audio = photo_sound[:30001]
+def test_spectrogram_layer_with_other_settings(settings, photo_audio):
+    audio = photo_audio[:30001]
     stft = librosa.stft(
         audio,
         n_fft=settings.get("fft_length", settings["frame_length"]),
@@ -102,9 +102,9 @@ def test_spectrogram_layer_with_other_settings(settings, photo_sound):
         np.testing.assert_allclose(values, np.abs(stft) ** power, rtol=1e-3, atol=1e-4 * np.abs(stft).max() ** power)
 
 
-def test_spectrogram_function(photo_sound):
-    reference = librosa.amplitude_to_db(np.abs(librosa.stft(photo_sound)), ref=np.max)
-    db = sonikeras.spectrogram(photo_sound)
+def test_spectrogram_function(photo_audio):
+    reference = librosa.amplitude_to_db(np.abs(librosa.stft(photo_audio)), ref=np.max)
+    db = sonikeras.spectrogram(photo_audio)
     assert db.shape == (1025, 128) and db.dtype == np.float32
     assert_close_levels(db, reference)
 
@@ -131,9 +131,9 @@ def specshow(db):
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def test_picture_is_what_specshow_draws(photo_sound):
-    reference = specshow(librosa.amplitude_to_db(np.abs(librosa.stft(photo_sound)), ref=np.max))
-    picture = sonikeras.picture(photo_sound)
+def test_picture_is_what_specshow_draws(photo_audio):
+    reference = specshow(librosa.amplitude_to_db(np.abs(librosa.stft(photo_audio)), ref=np.max))
+    picture = sonikeras.picture(photo_audio)
     assert picture.shape == (600, 1200, 3) and picture.dtype == np.uint8
     difference = np.abs(picture.astype(int) - reference).max(axis=-1)
     assert (difference <= 2).mean() > 0.999 and (difference == 0).mean() > 0.99
@@ -152,11 +152,11 @@ def test_picture_layer_is_what_specshow_draws(shape):
 )
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize("image", ["photo", "checkerboard"])
-def test_resizing_while_drawing_is_pillows(photo_sound, interpolation, size, shorter_side, image):
+def test_resizing_while_drawing_is_pillows(photo_audio, interpolation, size, shorter_side, image):
     arguments = {"image_size": (size, size), "shorter_side": shorter_side, "interpolation": interpolation}
     # Edges of the sharpest kind, at which a bicubic overshoots both ways.
     board = (np.indices((300, 300)).sum(axis=0) // 9 % 2 * 255).astype(np.uint8)
-    audio = photo_sound if image == "photo" else sonikeras.sonify(board)
+    audio = photo_audio if image == "photo" else sonikeras.sonify(board)
     drawn = np.asarray(chain.db_to_picture(chain.audio_to_db(audio, STUDY), STUDY, **arguments))
     difference = np.abs(drawn - pictures.resize(sonikeras.picture(audio), **arguments))
     # The drawing is not rounded at the end, nor, if bilinear, which cannot overshoot, between its two directions.
@@ -170,15 +170,15 @@ def test_crop_is_torchvisions():
     assert pictures.crop_box((600, 1200), image_size=(224, 224), shorter_side=256) == ((16, 256), (144, 512))
 
 
-def test_pcm_is_soundfiles(tmp_path, photo_sound):
+def test_pcm_is_soundfiles(tmp_path, photo_audio):
     import soundfile
 
-    soundfile.write(tmp_path / "reference.wav", photo_sound, 22050, "PCM_16")
-    sonikeras.write_audio(tmp_path / "ours.wav", photo_sound)
+    soundfile.write(tmp_path / "reference.wav", photo_audio, 22050, "PCM_16")
+    sonikeras.write_audio(tmp_path / "ours.wav", photo_audio)
     reference, _ = soundfile.read(tmp_path / "reference.wav", dtype="int16")
     ours, _ = soundfile.read(tmp_path / "ours.wav", dtype="int16")
     np.testing.assert_array_equal(ours, reference)
-    np.testing.assert_array_equal(to_pcm16(photo_sound), reference)
+    np.testing.assert_array_equal(to_pcm16(photo_audio), reference)
     as_float, rate = librosa.load(tmp_path / "reference.wav")
     np.testing.assert_array_equal(sonikeras.read_audio(tmp_path / "ours.wav")[0], as_float)
     assert soundfile.info(tmp_path / "ours.wav").subtype == "PCM_16" and rate == 22050
@@ -200,7 +200,7 @@ def psnr(image, reference):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (200, 64)])
-def test_small_images_come_back_from_a_lossless_sound_to_the_bit(photo, size):
+def test_small_images_are_bit_identical_after_lossless_audio(photo, size):
     image = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), size[::-1], interpolation=cv2.INTER_AREA)
     reconstruction = sonikeras.desonify(sonikeras.sonify(image, "lossless"), "lossless", size=size)
     assert reconstruction.shape == size and np.abs(reconstruction.astype(int) - image).max() <= (size[0] > 28)

@@ -127,7 +127,7 @@ def test_no_image_clips(bins):
         assert 0.2 < peak < 32767 / 32768
 
 
-def test_8_bit_images_come_back_bit_for_bit_from_16_bit_sound(photo):
+def test_8_bit_images_are_bit_identical_after_16_bit_audio(photo):
     natural = np.rint(255 * image_to_magnitudes(photo, config="lossless").T)[:, ::-1].T.astype(np.uint8)
     noise = RNG.integers(0, 256, natural.shape, dtype=np.uint8)
     extremes = [np.full_like(natural, value) for value in (0, 1, 254, 255)]

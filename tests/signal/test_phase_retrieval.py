@@ -182,14 +182,14 @@ def test_structured_phase_needs_fewer_iterations_and_peaks_higher(photo):
     assert crest[0] > 1.5 * crest[1]
 
 
-def test_a_given_phase_is_where_the_search_starts(photo_sound):
+def test_iterations_start_from_a_given_phase(photo_audio):
     """From the true phase of audio, the first iteration finds it."""
-    transform = librosa.stft(photo_sound, n_fft=1024, hop_length=512)
+    transform = librosa.stft(photo_audio, n_fft=1024, hop_length=512)
     for engine in ("numba", "tensorflow"):
         audio = magnitudes_to_audio(
             np.abs(transform), STUDY.replace(iterations=1), initial_phase=np.angle(transform), engine=engine
         )
-        np.testing.assert_allclose(audio, photo_sound, atol=1e-5)
+        np.testing.assert_allclose(audio, photo_audio, atol=1e-5)
 
 
 def test_sonify_takes_a_phase(photo):

@@ -38,14 +38,14 @@ def test_neighboring_shades_may_share_a_color():
     assert np.abs(pictures.decibels(drawn("viridis"), "viridis") - DECIBELS).max() <= 80 / 255 + 1e-5
 
 
-def test_levels_are_those_that_were_drawn(photo_sound):
-    db = pictures.decibels(sonikeras.picture(photo_sound))
-    shown = chain.db_to_picture(chain.audio_to_db(photo_sound, STUDY), STUDY.replace(colormap="gray"))
+def test_decibels_are_those_that_were_drawn(photo_audio):
+    db = pictures.decibels(sonikeras.picture(photo_audio))
+    shown = chain.db_to_picture(chain.audio_to_db(photo_audio, STUDY), STUDY.replace(colormap="gray"))
     np.testing.assert_allclose(db, np.asarray(shown)[..., 0] / 255 * 80 - 80, rtol=0, atol=1e-5)
 
 
-def test_levels_of_a_jpeg(photo_sound):
-    picture = sonikeras.picture(photo_sound)
+def test_decibels_of_a_jpeg(photo_audio):
+    picture = sonikeras.picture(photo_audio)
     difference = np.abs(pictures.decibels(as_jpeg(picture)) - pictures.decibels(picture))
     assert difference.mean() < 1 and np.quantile(difference, 0.99) < 4  # dB
 
@@ -60,9 +60,9 @@ def test_levels_of_the_studys_pictures():
 
 @pytest.mark.parametrize("colormap", ["magma", "gray"])
 @pytest.mark.parametrize("shorter_side", [None, 30])
-def test_redrawn_in_the_same_way_is_resized(photo_sound, colormap, shorter_side):
+def test_redrawn_in_the_same_way_is_resized(photo_audio, colormap, shorter_side):
     arguments = {"image_size": (24, 40), "shorter_side": shorter_side, "interpolation": "bicubic"}
-    picture = drawn(colormap, np.rint(pictures.decibels(sonikeras.picture(photo_sound)) * 255 / 80 + 255).astype(int))
+    picture = drawn(colormap, np.rint(pictures.decibels(sonikeras.picture(photo_audio)) * 255 / 80 + 255).astype(int))
     db = pictures.decibels(picture, colormap)
     redrawn = pictures.redraw(db, colormap=colormap, scale="db", **arguments)
     resized = pictures.resize(picture, **arguments)
@@ -90,12 +90,12 @@ def squeezed(values, height, width):
 
 
 @pytest.fixture
-def picture_folder(tmp_path, photo_sound):
+def picture_folder(tmp_path, photo_audio):
     """A folder of two classes of spectrogram pictures as the study drew them."""
-    for name, audio in (("a", photo_sound), ("b", photo_sound[::-1].copy())):
-        for part in ("train", "test"):
-            (tmp_path / part / name).mkdir(parents=True)
-            Image.fromarray(sonikeras.picture(audio)).save(tmp_path / part / name / "picture.png")
+    for name, audio in (("a", photo_audio), ("b", photo_audio[::-1].copy())):
+        for split in ("train", "test"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.fromarray(sonikeras.picture(audio)).save(tmp_path / split / name / "picture.png")
     return tmp_path
 
 
@@ -110,7 +110,7 @@ def test_small_pictures_of_a_batch(size):
     np.testing.assert_allclose(batch, np.stack(singles), atol=1e-3)
 
 
-def test_dataset_draws_pictures_anew(picture_folder):
+def test_dataset_redraws_pictures(picture_folder):
     arguments = {"data_dir": picture_folder, "stage": "spectrogram", "batch_size": None, "shuffle": False}
     data = sonikeras.dataset(**arguments, colormap="magma", config="matched")
     codes = pictures.colors("magma") @ (1, 1e3, 1e6)

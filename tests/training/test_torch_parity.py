@@ -276,7 +276,7 @@ def test_batch_normalization_saves_and_loads(tmp_path):
     loaded = keras.models.load_model(tmp_path / "x.keras")
     assert type(loaded.get_layer("norm")) is TorchBatchNormalization
     assert not loaded.trainable_weights
-    for training in (False, True, False):  # the loaded one goes on as the first one does
+    for training in (False, True, False):  # the loaded one trains as the first one does
         np.testing.assert_array_equal(loaded(x, training=training), model(x, training=training))
 
 

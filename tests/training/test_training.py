@@ -170,7 +170,7 @@ def test_damaged_features_are_computed_again(tmp_path, damage):
     assert paths[0].stat().st_mtime_ns == before and sorted(tmp_path.iterdir()) == paths
 
 
-def test_data_set_from_disk_goes_on_in_the_same_order(tmp_path):
+def test_data_set_from_disk_resumes_in_the_same_order(tmp_path):
     """The same for `sonikeras.dataset`, which shuffles before it loads."""
     import sonikeras
 
@@ -315,7 +315,7 @@ def test_mixed_labels_count_the_mean(tmp_path):
     assert loss == pytest.approx(plain, rel=1e-5)  # 0.25 * 4 = 1
 
 
-def test_fine_tuning_takes_class_weights_and_goes_on_with_them(tmp_path):
+def test_fine_tuning_takes_class_weights_and_resumes_with_them(tmp_path):
     weights = {"class_weight": {0: 2.0, 1: 0.5}}
     _, _, history = fine_tune(tmp_path / "a", **weights)
     with pytest.raises(KeyboardInterrupt):
@@ -375,7 +375,7 @@ def test_without_monitor_the_last_epoch_counts(tmp_path):
     assert model.evaluate(held, verbose=0)[0] == pytest.approx(history["val_loss"][-1], rel=1e-5)
 
 
-def test_slow_variables_move_by_their_share():
+def test_slow_variables_move_by_their_fraction():
     """Adam's first step is the learning rate whatever the gradient."""
     slow, fast = keras.Variable(np.ones(3, "float32")), keras.Variable(np.ones(3, "float32"))
     optimizer = DiscriminativeAdamW(0.1, slow=[slow], factor=0.2, weight_decay=0.0)
@@ -491,7 +491,7 @@ def test_frozen_features_give_the_logits_of_the_whole_model(tmp_path):
     )
 
 
-def test_killed_recipe_goes_on(tmp_path):
+def test_killed_recipe_resumes(tmp_path):
     """SIGKILL in the middle of training; the second start ends like a run that was left alone."""
     code = (
         "import sys\nfrom sonikeras.evaluation.experiment import Recipe, run\n"

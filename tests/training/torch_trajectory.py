@@ -3,7 +3,7 @@
     python tests/training/torch_trajectory.py tests/data/torch_trajectory.npz
 
 A pretrained EfficientNet-Lite0 with all weights frozen and a new linear head, in `train()` mode: batch normalization
-uses the batch's statistics and goes on averaging them, stochastic depth and dropout are on, Adam trains the head. All
+uses the batch's statistics and keeps averaging them, stochastic depth and dropout are on, Adam trains the head. All
 that is random is drawn here by NumPy, so that Keras can be given the same, and only `network` and `trajectory` need
 PyTorch. The file holds what came out, not what went in.
 """

@@ -1,9 +1,6 @@
-"""Channels do what their physics says, in step with the sound, and the same each time."""
+"""Channels do what their physics says, time-aligned with the audio, and the same each time."""
 
-import csv
-import importlib.util
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -35,8 +32,8 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def sound(photo):
-    """The photo's sound, float32 [66048], which fills the whole band."""
+def waveform(photo):
+    """The photo's audio, float32 [66048], which fills the whole band."""
     audio = sonikeras.sonify(photo, "lossless")
     return audio / (2 * np.abs(audio).max())
 
@@ -60,20 +57,20 @@ def level(audio, reference):
 
 
 def lag(audio, reference):
-    """Samples by which a sound is late, where the two are most alike."""
+    """Samples by which audio is late, where the two are most alike."""
     return int(np.argmax(correlate(audio, reference, method="fft"))) - len(reference) + 1
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_form_length_range_and_repetition(sound, text):
+def test_specification_string_length_range_and_repetition(waveform, text):
     channel = channels.as_channel(text)
     assert str(channel) == text and channels.as_channel(f" {text.replace('=', ' = ')} ") == channel
     assert channels.as_channel(channel) is channel and hash(channel) == hash(channels.as_channel(text))
-    received = sent(sound[:9999], channel)
+    received = sent(waveform[:9999], channel)
     assert received.shape == (9999,) and received.dtype == np.float32 and np.abs(received).max() <= 1
-    np.testing.assert_array_equal(received, sent(sound[:9999], text))
-    assert not np.array_equal(received, sound[:9999])
-    assert sent(sound[:1], text).shape == (1,)
+    np.testing.assert_array_equal(received, sent(waveform[:9999], text))
+    assert not np.array_equal(received, waveform[:9999])
+    assert sent(waveform[:1], text).shape == (1,)
     assert np.abs(sent(np.zeros(5000, np.float32), text)).max() < 1e-3  # silence stays silent
 
 
@@ -94,19 +91,19 @@ def test_all_channels_are_tested():
 
 
 @pytest.mark.parametrize("snr", [-5, 0, 20, 40.5])
-def test_noise_has_its_ratio_and_is_white(sound, snr):
-    quiet = sound / 8  # where nothing is clipped
+def test_noise_has_its_ratio_and_is_white(waveform, snr):
+    quiet = waveform / 8  # where nothing is clipped
     noise = Noise(snr=snr)(quiet, RATE, np.random.default_rng(0)) - quiet
     assert 10 * np.log10(power(quiet) / power(noise)) == pytest.approx(snr, abs=0.1)
     bands = np.square(np.abs(np.fft.rfft(noise)))[:32768].reshape(8, -1).mean(axis=1)
     np.testing.assert_allclose(bands / bands.mean(), 1, atol=0.1)
 
 
-def test_noise_follows_from_seed_and_content(sound):
-    silent = [power(sent(audio, "noise(snr=10)", seed) - audio) for audio, seed in ((sound, 0), (sound, 1))]
+def test_noise_follows_from_seed_and_content(waveform):
+    silent = [power(sent(audio, "noise(snr=10)", seed) - audio) for audio, seed in ((waveform, 0), (waveform, 1))]
     assert silent[0] != silent[1] and silent[0] == pytest.approx(silent[1], rel=0.1)
-    other = sound[::-1].copy()
-    noises = [sent(audio, "noise(snr=10)") - audio for audio in (sound, other)]
+    other = waveform[::-1].copy()
+    noises = [sent(audio, "noise(snr=10)") - audio for audio in (waveform, other)]
     assert abs(np.corrcoef(noises)[0, 1]) < 0.02
 
 
@@ -120,9 +117,9 @@ def test_gain_and_clipping():
     np.testing.assert_allclose(sent(audio, "clip(db=0)"), audio, atol=1e-4)
 
 
-def test_delay(sound):
-    np.testing.assert_allclose(sent(sound, "delay(samples=100)")[100:], sound[:-100], atol=1e-4)
-    assert not sent(sound, Delay(samples=100))[:100].any() and not sent(sound, Delay(samples=10**12)).any()
+def test_delay(waveform):
+    np.testing.assert_allclose(sent(waveform, "delay(samples=100)")[100:], waveform[:-100], atol=1e-4)
+    assert not sent(waveform, Delay(samples=100))[:100].any() and not sent(waveform, Delay(samples=10**12)).any()
 
 
 @pytest.mark.parametrize("rt60", [0.001, 1e300])
@@ -168,10 +165,10 @@ def test_a_band_loses_6_db_at_its_ends(low, width):
     impulse[len(impulse) // 2] = 1
     response = Bandpass(low=low, high=high)(impulse, RATE, np.random.default_rng(0))
     np.testing.assert_allclose(response[1:], response[:0:-1], atol=1e-6)  # no delay
-    moments = (np.arange(len(impulse)) - len(impulse) // 2) / RATE
+    times = (np.arange(len(impulse)) - len(impulse) // 2) / RATE
 
     def gain(frequency):
-        return 20 * np.log10(abs(response @ np.cos(2 * np.pi * frequency * moments)))
+        return 20 * np.log10(abs(response @ np.cos(2 * np.pi * frequency * times)))
 
     assert gain((low + high) / 2) == pytest.approx(0, abs=0.1) and gain(high) == pytest.approx(-6, abs=0.2)
     assert gain(RATE / 2) < -40
@@ -184,23 +181,23 @@ CODECS += [Vorbis(quality=0), Vorbis(quality=1)]
 
 
 @pytest.mark.parametrize("channel", [*CODECS, Telephone(), Resample(rate=8000), Bandpass(low=300, high=3400)], ids=str)
-def test_the_sound_comes_back_in_step(sound, channel):
-    assert lag(sent(sound, channel), sound) == 0
+def test_the_received_audio_is_time_aligned(waveform, channel):
+    assert lag(sent(waveform, channel), waveform) == 0
 
 
 @pytest.mark.parametrize("rate", [8000, 10000, 16000, 44100, 50000])
 @pytest.mark.parametrize("channel", [MP3(kbps=32), MP3(kbps=64), Opus(kbps=32), Vorbis(quality=0.5)], ids=str)
-def test_codecs_at_other_sample_rates(sound, channel, rate):
-    received = channels.transmit(sound, rate, channel)
-    assert received.shape == sound.shape and lag(received, sound) == 0
+def test_codecs_at_other_sample_rates(waveform, channel, rate):
+    received = channels.transmit(waveform, rate, channel)
+    assert received.shape == waveform.shape and lag(received, waveform) == 0
 
 
 @pytest.mark.parametrize("channel", CODECS, ids=str)
-def test_bit_rates_are_those_asked_for(sound, channel):
-    data = channel.encode(sound, RATE)
+def test_bit_rates_are_those_asked_for(waveform, channel):
+    data = channel.encode(waveform, RATE)
     info = soundfile.info(io.BytesIO(data))
     assert (info.format, info.subtype) == (channel.format, channel.subtype)
-    kbps = len(data) * 8 / 1000 / (len(sound) / RATE)
+    kbps = len(data) * 8 / 1000 / (len(waveform) / RATE)
     if isinstance(channel, MP3):
         assert channel.kbps < kbps < channel.kbps * 1.04  # the last frame is filled up
     elif isinstance(channel, Opus):
@@ -210,15 +207,15 @@ def test_bit_rates_are_those_asked_for(sound, channel):
 
 
 @pytest.mark.parametrize("kind", [MP3, Opus, Vorbis])
-def test_more_bytes_less_error(sound, kind):
+def test_more_bytes_less_error(waveform, kind):
     settings = {MP3: [{"kbps": k} for k in (8, 32, 128)], Opus: [{"kbps": k} for k in (6, 32, 128)]}
     found = [kind(**s) for s in settings.get(kind, [{"quality": q} for q in (0, 0.5, 1)])]
-    errors = [power(sent(sound, channel) - sound) for channel in found]
-    sizes = [len(channel.encode(sound, RATE)) for channel in found]
+    errors = [power(sent(waveform, channel) - waveform) for channel in found]
+    sizes = [len(channel.encode(waveform, RATE)) for channel in found]
     assert errors == sorted(errors, reverse=True) and sizes == sorted(sizes)
 
 
-def test_a_channel_of_ones_own(sound):
+def test_a_channel_of_ones_own(waveform):
     class Inverted(channels.Channel):
         def __call__(self, audio, sample_rate, rng):
             return -audio
@@ -227,9 +224,9 @@ def test_a_channel_of_ones_own(sound):
         def __call__(self, audio, sample_rate, rng):
             return audio[1:]
 
-    np.testing.assert_allclose(sent(sound, Chain(channels=(Inverted(), Inverted()))), sound, atol=1e-4)
+    np.testing.assert_allclose(sent(waveform, Chain(channels=(Inverted(), Inverted()))), waveform, atol=1e-4)
     with pytest.raises(ValueError, match=r"must keep the length of 66048 samples. Received: 66047 samples of Short"):
-        sent(sound, Short())
+        sent(waveform, Short())
 
 
 @pytest.mark.parametrize(
@@ -271,24 +268,24 @@ def test_a_channel_of_ones_own(sound):
         ("vorbis(quality=2)", r"`quality` must be a number in 0..1. Received: quality=2"),
     ],
 )
-def test_errors_name_the_rule(sound, channel, message):
+def test_errors_name_the_rule(waveform, channel, message):
     with pytest.raises(ValueError, match=message):
-        sent(sound, channel)
+        sent(waveform, channel)
 
 
-def test_sounds_and_seeds_are_checked(sound):
-    for audio in (sound[None], sound * 3, sound * np.nan, sound[:0], np.zeros(5, int)):
+def test_audio_and_seeds_are_checked(waveform):
+    for audio in (waveform[None], waveform * 3, waveform * np.nan, waveform[:0], np.zeros(5, int)):
         with pytest.raises(ValueError, match="`audio` must"):
             sent(audio, "telephone")
     with pytest.raises(ValueError, match="`seed` must be an integer of at least 0. Received: seed=-1"):
-        sent(sound, "telephone", -1)
+        sent(waveform, "telephone", -1)
     with pytest.raises(ValueError, match="`sample_rate` must be an integer of at least 1. Received: sample_rate=0"):
-        channels.transmit(sound, 0, "telephone")
+        channels.transmit(waveform, 0, "telephone")
     with pytest.raises(ValueError, match="`channels` must be a tuple of at least one Channel"):
         Chain(channels=())
 
 
-def test_dataset_hears_what_is_transmitted(image_folder):
+def test_dataset_has_the_transmitted_audio(image_folder):
     root = image_folder(count=5)
     options = {"data_dir": root, "config": "matched", "batch_size": None, "seed": 3, "shuffle": False}
     clean = sonikeras.dataset(output="audio", **options)
@@ -308,9 +305,9 @@ def test_dataset_of_recordings_and_of_a_tf_dataset(image_folder, photo):
 
     for name in ("ant", "bee"):
         for i in range(5):
-            sonikeras.write_audio(f"sounds/{name}/{i}.wav", tone(440 + i, 3000), "matched")
+            sonikeras.write_audio(f"audio/{name}/{i}.wav", tone(440 + i, 3000), "matched")
     options = {"config": "matched", "output": "audio", "channel": "gain(db=-20)", "batch_size": None}
-    after, _ = next(iter(sonikeras.dataset(data_dir="sounds", stage="audio", **options)))
+    after, _ = next(iter(sonikeras.dataset(data_dir="audio", stage="audio", **options)))
     assert np.abs(after).max() == pytest.approx(0.05, abs=1e-3)
     images = tf.data.Dataset.from_tensor_slices((photo[None, :64, :64], [0]))
     audio, _ = next(iter(sonikeras.dataset(source=images, classes=["a", "b"], split="test", **options)))
@@ -376,108 +373,6 @@ def test_command_line_clips_what_a_decoder_reads(format):
     main(["transmit", f"loud.{format.lower()}", "received.wav", "--channel", "delay(samples=0)"])
     received, _ = sonikeras.read_audio("received.wav")
     np.testing.assert_allclose(received, np.clip(audio, -1, 1), atol=1 / 32767)
-
-
-@pytest.fixture(scope="module")
-def recipe():
-    spec = importlib.util.spec_from_file_location("recipe", Path(__file__).parents[2] / "recipes" / "channels.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_recipe(recipe, image_folder, monkeypatch):
-    """A few cells, and the page of what is there."""
-    few = {"SNR": (), "CODECS": {"MP3": ()}, "JPEG_BYTES": (350,), "FRAMES": (), "BINS": (), "OTHERS": ()}
-    for name, value in few.items():
-        monkeypatch.setattr(recipe, name, value)
-    root = image_folder(count=5)
-    arguments = ["--smoke", "--data-dir", str(root), "--weights", "none", "--out", "out", "--page", "site/page.md"]
-    recipe.main([*arguments, "--config", "lossless"])
-    jpeg = {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
-    (report,) = Path("out").glob("bytes/jpeg-*/42/report.json")
-    report.unlink()  # a run that was stopped goes on: its images are the same files
-    stray = next(iter(jpeg)).with_name("stray.jpg")
-    stray.write_bytes(b"")
-    recipe.main([*arguments, "--config", "lossless"])
-    assert report.exists() and not stray.exists() and not report.with_name("error.txt").exists()
-    assert jpeg == {path: path.stat().st_mtime_ns for path in Path("out/jpeg").rglob("*.jpg")}
-    Path("site/page.md").unlink()
-    recipe.main([*arguments, "--config", "lossless", "--only-page"])
-    page = Path("site/page.md").read_text()
-    assert "| 128 x 512 | 3.00 |" in page
-    assert Path("site/images/page-bytes.png").exists() and "2 test images of 80 x 60 pixels" in page
-    assert "350 bytes: 8 of 8 images do not fit as JPEG at any quality." in page
-    with open("out/channels.csv", newline="") as file:
-        clean, yardstick = csv.DictReader(file)
-    assert (clean["series"], clean["bytes"], clean["kbps"]) == ("16-bit PCM", "132096", "352.8")
-    assert yardstick["series"] == "JPEG" and 1000 < int(yardstick["bytes"]) < 132096 and not yardstick["kbps"]
-    assert clean["n"] == yardstick["n"] == "2" and clean["accuracy"] and yardstick["accuracy"]
-
-
-def test_bytes_are_those_of_all_classes(recipe, image_folder, monkeypatch):
-    monkeypatch.setattr(recipe, "MEASURED", 2)
-    root = image_folder(count=10)
-    options = recipe.parse(["--smoke", "--data-dir", str(root), "--images-per-class", "10", "--config", "lossless"])
-    study = recipe.Study(options, Path("out"), "command")
-    (batch,) = study._recipe.dataset("test", output="audio", shuffle=False)
-    audio, labels = (part.numpy() for part in batch)
-    assert labels.tolist() == [0, 0, 1, 1]
-    np.testing.assert_array_equal(study._audio, audio[[0, -1]])
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "text"),
-    [(0.25, 0.75, "0.250 to 0.750"), (-np.inf, 0.75, "below 0.750"), (-np.inf, np.inf, "unbounded")],
-)
-def test_intervals_without_bounds_are_worded(recipe, low, high, text):
-    retention = sonikeras.evaluation.retention.Retention(0.5, low, high, 0.5, 0.5, 0.1, 10, 1, 0.95)
-    assert recipe.interval(retention) == f"0.500 ({text})"
-
-
-def test_a_folder_is_made_of_what_is_missing(recipe):
-    root = Path("folder")
-    files = {root / "a" / "1.jpg": b"1", root / "b" / "2.jpg": b"2"}
-    recipe.make_folder(root, files)
-    before = {path: path.stat().st_mtime_ns for path in files}
-    (root / "c").mkdir()
-    (root / "c" / "3.jpg").write_bytes(b"3")
-    recipe.make_folder(root, files)
-    assert before == {path: path.stat().st_mtime_ns for path in files} and not (root / "c").exists()
-    recipe.make_folder(root, files | {root / "a" / "1.jpg": b"4"})
-    assert (root / "a" / "1.jpg").read_bytes() == b"4" and (root / "b" / "2.jpg").stat().st_mtime_ns == before[
-        root / "b" / "2.jpg"
-    ]
-
-
-def test_jpeg_is_the_best_that_fits(recipe, photo):
-    sizes = list(map(len, recipe.jpegs(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:100, :100])))
-    assert len(sizes) == 100 and recipe.best_fitting(sizes, sizes[59]) == 59 and sizes[59] < sizes[60]
-    assert recipe.best_fitting(sizes, min(sizes) - 1) is None and recipe.best_fitting(sizes, 10**6) == 99
-
-
-@pytest.mark.parametrize("preset", sonikeras.presets())
-def test_lengths_keep_the_proportions_of_the_chain(recipe, preset, photo):
-    config = sonikeras.SonificationConfig.preset(preset)
-    assert recipe.with_bins(config, 513) == config
-    short = recipe.with_bins(config, 129)
-    assert short.bins == (128 if preset == "lossless" else 129) and short.seconds == pytest.approx(config.seconds / 4)
-    assert short.analysis.frame_length / short.frame_length == config.analysis.frame_length / config.frame_length
-    assert sonikeras.sonify(photo, short).shape == (short.samples,)
-
-
-def test_runs_in_another_order_are_paired_by_name(recipe):
-    def report(names):
-        labels = np.array([len(name) for name in names])
-        rows = np.eye(3, dtype="float32")[labels]
-        options = {"loss": 0.0, "batch_mean_accuracy": 1.0, "history": None, "seconds": 1.0, "names": names}
-        return sonikeras.Report(("a", "b", "c"), labels, labels, rows, **options)
-
-    paired = recipe.in_order(report(("q", "", "pp")), ("", "q", "pp"))
-    np.testing.assert_array_equal(paired.labels, [0, 1, 2])
-    np.testing.assert_array_equal(paired.probabilities, np.eye(3))
-    with pytest.raises(ValueError, match=r"must have the same test examples. Received: \['pp', 'r'\]"):
-        recipe.in_order(report(("q", "", "pp")), ("", "q", "r"))
 
 
 def test_numbers_of_any_length_are_refused_by_the_rule():

@@ -1,0 +1,161 @@
+"""Recipes that run a sweep: their options, the names of their runs, and how they end."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+
+import sonikeras
+from sonikeras.cli.sweeps import SweepScript, config_names, results_of
+from sonikeras.evaluation.sweep import Result, Run
+from sonikeras.training import Recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+SCRIPT = SweepScript(
+    name="demo",
+    description="A demo.",
+    recipe=Recipe(network="efficientnet_lite0", images_per_class=50, seed=7),
+    seeds=3,
+    smoke={"data": "c2", "images_per_class": 5, "epochs": 2, "seeds": 2},
+)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def start(*arguments, work=lambda options: ([], [])):
+    """The options that the script's work gets, and its recipe."""
+    given = []
+
+    def noting(options):
+        given.append((options, SCRIPT.recipe_for(options, "efficientnet_lite0")))
+        return work(options)
+
+    parser = SCRIPT.parser()
+    parser.add_argument("--data")
+    SCRIPT.main(parser, noting, arguments)
+    return given[0]
+
+
+def test_the_recipe_has_the_options_that_are_given():
+    options, recipe = start()
+    assert recipe == SCRIPT.recipe and recipe.images_per_class == 50
+    assert list(options.seeds) == [7, 8, 9] and options.directory == Path("runs/demo")
+    options, recipe = start("--data", "c4", "--weights", "none", "--epochs", "3", "--seeds", "1", "--out", "mine")
+    assert (recipe.data, recipe.weights, recipe.epochs, recipe.images_per_class) == ("c4", None, 3, 50)
+    assert list(options.seeds) == [7] and options.directory == Path("mine")
+    assert start("--data-dir", "cats")[1].data is None
+    assert start("--data-dir", "cats", "--data", "c4")[1].data == "c4"
+
+
+def test_a_smoke_run_is_small_where_nothing_is_given():
+    options, recipe = start("--smoke", "--epochs", "4", "--only-page")
+    assert (recipe.data, recipe.images_per_class, recipe.epochs, recipe.image_size) == ("c2", 5, 4, 64)
+    assert list(options.seeds) == [7, 8] and options.directory == Path("runs/demo-smoke")
+    assert options.command == "python recipes/demo.py --smoke --epochs 4"
+    assert start("--smoke", "--data-dir", "cats")[1].data is None
+
+
+def test_the_end_says_where_the_results_are_and_what_failed(capsys):
+    def work(options):
+        runs = [Run(name, {}, SCRIPT.recipe) for name in ("a", "b")]
+        return [Result(runs[0], error="OSError: full"), Result(runs[1])], [Path("a.csv"), Path("b.html")]
+
+    with pytest.raises(SystemExit, match="^error: 1 of 2 runs failed: a. See their error.txt.$"):
+        start(work=work)
+    assert capsys.readouterr().out == "The results are in a.csv and b.html\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyboardInterrupt(), r"^Interrupted. Repeat the command to resume .* in runs/demo\.$"),
+        (ValueError("The rule. Received: x"), r"^error: The rule. Received: x$"),
+    ],
+)
+def test_errors_are_one_line(error, message):
+    def work(options):
+        raise error
+
+    with pytest.raises(SystemExit, match=message):
+        start(work=work)
+    with pytest.raises(TypeError, match="a bug"):
+        start(work=lambda options: (_ for _ in ()).throw(TypeError("a bug")))
+
+
+def test_only_page_runs_nothing():
+    options, recipe = start("--only-page", "--out", "sweep")
+    (result,) = results_of(options, [Run("a", {}, recipe)])
+    assert result.report is None and result.error is None and not Path("sweep").exists()
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "1.5", "many"])
+def test_seeds_are_counted_from_one(seeds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        start("--seeds", seeds)
+    assert f"--seeds: must be an integer of at least 1. Received: {seeds}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["study", "channels", "quickstart", "best"])
+def test_help_has_no_dictionary(name, capsys):
+    module = load(name)
+    with pytest.raises(SystemExit, match="0"):
+        if hasattr(module, "RECIPE"):
+            module.main(module.RECIPE, module.__doc__, ["--help"])
+        else:
+            module.main(["--help"])
+    text = capsys.readouterr().out
+    assert (
+        module.__doc__ in text
+        and "--smoke" in text
+        and not {"{'", "['", "{}", "('"} & {text[i : i + 2] for i in range(len(text))}
+    )
+
+
+def test_names_of_configs_are_their_own():
+    names = config_names(
+        ["image", "study", "a/long.json", "b/long.json", "Long.wav", "study", "c/study.json", "ä:b.json"]
+    )
+    assert list(names.values())[:3] == ["image", "study", "long"] and len(names) == 7
+    assert names["b/long.json"].startswith("b_long.json~") and names["Long.wav"] == "Long.wav"
+    assert names["c/study.json"].startswith("c_study.json~") and names["ä:b.json"].startswith("ä_b~")
+    # Another config at the end leaves the others' names, so that their runs are found again.
+    more = config_names([*names, "d/long.json", "matched"])
+    assert names.items() <= more.items()
+
+
+def test_study_takes_files_as_configs(monkeypatch):
+    study = load("study")
+    config = sonikeras.SonificationConfig.preset("matched").replace(frames=64)
+    config.save("short.json")
+    Path("other").mkdir()
+    shutil.copy("short.json", "other/short.json")
+    given = []
+    monkeypatch.setattr(study, "study", lambda options: given.extend(study.make_runs(options)) or ([], []))
+    study.main(["--configs", "image", "matched", "short.json", "other/short.json", "--data", "c2", "--seeds", "1"])
+    names = [run.name for run in given]
+    assert names[:3] == [f"c2/efficientnet_lite0/{chain}/42" for chain in ("image", "matched", "short")]
+    assert names[3].startswith("c2/efficientnet_lite0/other_short.json~")
+    assert [run.recipe.config for run in given] == ["study", "matched", config, config]
+    assert [run.recipe.output for run in given] == ["image", *["picture"] * 3]
+    assert given[2].factors == {"data": "c2", "network": "efficientnet_lite0", "config": "short", "seed": 42}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nowhere.json", "A config file must exist. Received: nowhere.json"),
+        ("bad.json", "bad.json"),
+        ("imgae", "must be 'image' or a config. `config` must be a preset"),
+    ],
+)
+def test_an_unreadable_config_is_refused_before_any_work(text, message, capsys):
+    Path("bad.json").write_text("{")
+    with pytest.raises(SystemExit, match="2"):
+        load("study").main(["--configs", "image", text])
+    assert message in capsys.readouterr().err.splitlines()[-1] and not Path("runs").exists()
