@@ -415,6 +415,10 @@ class SonificationConfig:
         """The length of the audio in seconds."""
         return self.samples / self.sample_rate
 
+    def __getattr__(self, name: str) -> Any:
+        renamed = "has a new name: use `audio_key`" if name == "sound_key" else "does not exist"
+        raise AttributeError(f"`{type(self).__name__}.{name}` {renamed}.")
+
     def audio_key(self) -> str:
         """Hexadecimal digest of the fields that determine the audio. Analysis and drawing do not change it."""
         return _audio_key(self)

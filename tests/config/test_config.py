@@ -84,6 +84,13 @@ def test_audio_key_has_what_decides_the_audio_and_no_more():
     assert CONFIG.replace(top_db=80).audio_key() == CONFIG.audio_key()
 
 
+def test_a_method_of_0_1_says_its_new_name():
+    with pytest.raises(AttributeError, match="`SonificationConfig.sound_key` has a new name: use `audio_key`"):
+        CONFIG.sound_key()
+    with pytest.raises(AttributeError, match="`SonificationConfig.other` does not exist"):
+        CONFIG.other
+
+
 @pytest.mark.parametrize("depth", [100, 300, 900, 950, 990, 5000, 100_000])
 @pytest.mark.parametrize("field", ["colormap", "window", "picture_size", "top_db", "frames"])
 def test_values_that_are_nested_deeply_are_refused(field, depth):
