@@ -42,6 +42,17 @@ def size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def loudness(text: str) -> str:
+    """Checks a peak or a loudness, such as `-1 dBFS` or `-16 LUFS`."""
+    from sonikeras.sources.loudness import check_target
+
+    try:
+        check_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def config(text: str) -> str:
     """Checks the name of a preset, or the path of a file that carries a config."""
     from sonikeras.config import as_config
