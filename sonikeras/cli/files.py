@@ -10,8 +10,12 @@ import numpy as np
 import sonikeras
 from sonikeras.cli import _batch
 from sonikeras.cli.options import loudness, size
+from sonikeras.config import COLORS, FREQUENCY_SCALES, SonificationConfig, as_config
 
 PRESET = "signal chain: study, matched or lossless"
+
+# Fields of the config that are options of their own.
+_FIELDS = ("sample_rate", "min_freq", "max_freq", "frequency_scale", "color")
 
 _AUDIO = "audio file: WAV, FLAC, Ogg, MP3 and others"
 _CARRIED = f"{PRESET}. Default: the config in the file, or study"
@@ -21,10 +25,17 @@ def add_commands(commands: Any) -> None:
     """Adds the commands to the subparsers of `sonikeras`."""
     command = commands.add_parser("sonify", help="turn images into audio")
     _batch.add_paths(command, "IMAGE", "AUDIO", "PNG, JPEG, BMP, GIF or WebP file", "WAV or FLAC file")
-    command.add_argument("--config", default="study", help=f"{PRESET}. Default: %(default)s")
+    command.add_argument("--config", help=f"{PRESET}. Default: study; matched with --duration or --color")
     command.add_argument("--seed", type=int, default=0, help="seed of the random initial phase. Default: %(default)s")
     command.add_argument("--engine", default="auto", help="engine of the phase retrieval. Default: %(default)s")
+    command.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="length of the audio, at the image's proportions"
+    )
     command.add_argument("--sample-rate", type=int, metavar="HZ", help="sample rate. Default: that of the config")
+    command.add_argument("--min-freq", type=float, metavar="HZ", help="lowest frequency of the image")
+    command.add_argument("--max-freq", type=float, metavar="HZ", help="highest frequency of the image")
+    command.add_argument("--frequency-scale", choices=FREQUENCY_SCALES, help="scale of the rows")
+    command.add_argument("--color", choices=COLORS, help="colors that the audio carries. Default: those of the config")
     command.add_argument(
         "--normalize",
         type=loudness,
@@ -48,7 +59,7 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("desonify", help="reconstruct the images from audio files")
     _batch.add_paths(command, "AUDIO", "IMAGE", _AUDIO, "image file")
     command.add_argument("--config", help=_CARRIED)
-    command.add_argument("--size", type=size, metavar="WxH", help="pixels. Default: time frames x frequency bins")
+    command.add_argument("--size", type=size, metavar="WxH", help="pixels. Default: those of the audio")
     command.set_defaults(run=_desonify)
 
     command = commands.add_parser("transmit", help="send audio through a channel: noise, telephone, a codec, a room")
@@ -63,25 +74,31 @@ def add_commands(commands: Any) -> None:
 
 
 def _sonify(options: argparse.Namespace) -> None:
-    from sonikeras.config import as_config
     from sonikeras.sources.images import EXTENSIONS
 
     if options.mix is None and not (options.mix_level is None and options.mix_start is None):
         options.parser.error("--mix-level and --mix-start need --mix")
-    config = as_config(options.config)
-    if options.sample_rate is not None:
-        config = config.replace(sample_rate=options.sample_rate)
+    config = _config(options)
     jobs = _batch.jobs(options, extension=".wav", extensions=EXTENSIONS)
     recording = _recording(options.mix, config.sample_rate) if options.mix else None
 
     def work(source: str, target: str) -> None:
-        audio = sonikeras.sonify(sonikeras.read_image(source), config, seed=options.seed, engine=options.engine)
+        image = sonikeras.read_image(source, color=config.color != "gray")
+        fitting = config if options.duration is None else config.for_image(image, config, options.duration)
+        audio = sonikeras.sonify(image, fitting, seed=options.seed, engine=options.engine)
         gain_db = 0.0
         if recording is not None:
             audio, gain_db = _mixed(audio, recording, config.sample_rate, target, options)
-        sonikeras.write_audio(target, audio, config, normalize=options.normalize, gain_db=gain_db)
+        sonikeras.write_audio(target, audio, fitting, normalize=options.normalize, gain_db=gain_db)
 
     _batch.run(work, jobs, several=options.output is not None)
+
+
+def _config(options: argparse.Namespace) -> SonificationConfig:
+    """The config with the fields that options set, before it is fitted to an image."""
+    changes = {name: value for name in _FIELDS if (value := getattr(options, name)) is not None}
+    default = "study" if options.duration is None and options.color in (None, "gray") else "matched"
+    return as_config(options.config or default).replace(**changes)
 
 
 def _recording(path: str, sample_rate: int) -> np.ndarray:

@@ -12,6 +12,8 @@ from sonikeras.config import _files as files
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MARK = "#00b4ff"  # a color of neither grays nor the colormaps of spectrograms
+
 LONGEST_NAME = 26  # characters; longer names are shortened to leave room for the matrix
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +9,12 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._checks import check_audio, check_choice, check_number
-from sonikeras.evaluation._drawing import drawable, new_figure, save_figure
+from sonikeras.config._raster import SCALES
+from sonikeras.evaluation._drawing import MARK, drawable, new_figure, save_figure
 from sonikeras.signal import spectrograms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# From Hz to the position on the axis, and back. The mel scale is Slaney's.
-SCALES: dict[str, Any] = {
-    "linear": (np.asarray, np.asarray),
-    "log": (np.log, np.exp),
-    "mel": (
-        lambda f: np.where(f < 1000, f * 3 / 200, 15 + np.log(np.maximum(f, 1) / 1000) * 27 / math.log(6.4)),
-        lambda m: np.where(m < 15, m * 200 / 3, 1000 * np.exp((np.maximum(m, 15) - 15) * math.log(6.4) / 27)),
-    ),
-}
 
 _ROWS = 1200  # of the drawn image, which is about twice as many as its pixels
 
@@ -40,7 +30,7 @@ def spectrogram(
     path: str | os.PathLike[str],
     config: str | SonificationConfig = "study",
     *,
-    frequency_scale: str = "linear",
+    frequency_scale: str | None = None,
     min_freq: float | None = None,
     max_freq: float | None = None,
     colormap: str = "magma",
@@ -49,15 +39,17 @@ def spectrogram(
     """Draws the spectrogram of audio with axes: time in s, frequency in Hz and kHz, and a color bar in dB.
 
     The spectrogram is a short-time Fourier transform with the analysis sizes of the config. 0 dB is its loudest bin.
-    Where several bins share a row of the figure, the loudest is drawn. Stereo audio has two panels.
+    Where several bins share a row of the figure, the loudest is drawn. If the image fills a band, dashed lines are its
+    limits. Stereo audio has two panels.
 
     Args:
         audio: float array `[samples]` or `[samples, 2]` at `config.sample_rate`.
         path: Image file to write, atomically. Its suffix sets the format.
-        config: Preset, `SonificationConfig`, or path to one. Its sample rate, analysis sizes and `top_db`, the range of
-            the colors, are used. Defaults to `"study"`.
-        frequency_scale: `"linear"`, `"log"` or `"mel"` (Slaney's, as in librosa). Defaults to `"linear"`.
-        min_freq: Number, the lowest frequency of the axis in Hz. Defaults to `None`: 0, or 20 Hz with `"log"`.
+        config: Preset, `SonificationConfig`, or path to one. Its sample rate, band, analysis sizes and `top_db`, the
+            range of the colors, are used. Defaults to `"study"`.
+        frequency_scale: `"linear"`, `"log"` or `"mel"` (Slaney's, as in librosa). Defaults to `None`: the config's.
+        min_freq: Number, the lowest frequency of the axis in Hz. Defaults to `None`: 0, or with `"log"` 20 Hz or the
+            lower limit of the config's band if that is lower.
         max_freq: Number, the highest frequency of the axis in Hz. Defaults to `None`: half the sample rate.
         colormap: Name of a matplotlib colormap. Defaults to `"magma"`.
         title: Text above the figure. Defaults to `None`.
@@ -77,7 +69,7 @@ def spectrogram(
     """
     config = as_config(config)
     audio = check_audio(audio, stereo=True)
-    check_choice("frequency_scale", frequency_scale, SCALES)
+    frequency_scale = check_choice("frequency_scale", frequency_scale or config.frequency_scale, SCALES)
     low, high = _band(config, frequency_scale, min_freq, max_freq)
     channels = audio.T if audio.ndim == 2 else audio[None]
     db = _decibels(channels, config)
@@ -106,7 +98,7 @@ def _band(
         rule = f"a number of Hz above 0 and at most {highest:g}, half the sample rate"
         highest = check_number("max_freq", max_freq, rule, lambda x: 0 < x <= highest)
     if min_freq is None:
-        return (min(_LOWEST, highest / 2) if frequency_scale == "log" else 0.0), highest
+        return (min(config.min_freq or _LOWEST, _LOWEST, highest / 2) if frequency_scale == "log" else 0.0), highest
     rule = f"a number of Hz of at least 0 and below {highest:g}"
     rule = rule.replace("of at least 0", "above 0") if frequency_scale == "log" else rule
     return check_number(
@@ -154,6 +146,9 @@ def _draw(
         vmax=0,
     )
     axes.set_xlim(0, min(end, samples / config.sample_rate))
+    for limit in (config.min_freq, config.max_freq):
+        if limit and band[0] <= limit <= band[1]:
+            axes.axhline(float(forward(limit)), color=MARK, ls="--", lw=1.5)
     ticks = _ticks(band, frequency_scale)
     axes.set_yticks([float(forward(frequency)) for frequency in ticks], [_label(frequency) for frequency in ticks])
     return drawn

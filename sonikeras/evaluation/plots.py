@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonikeras.evaluation._drawing import drawable, new_figure, save_figure
+from sonikeras.evaluation._drawing import MARK, drawable, new_figure, save_figure
 from sonikeras.evaluation._spectrogram_plot import spectrogram
 
 __all__ = ["attention", "confusion", "curves", "lines", "sample", "spectrogram"]
@@ -28,9 +28,6 @@ _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 
 
 _MARKERS = "osD^vPX*"
-
-
-_HEAT = "#00b4ff"  # a color of neither grays nor the colormaps of spectrograms
 
 
 _NEAREST_TICKS = 0.05  # fraction of the axis
@@ -366,10 +363,10 @@ def attention(
     for axes, heat in ((left, image_heat), (right, picture_heat)):
         shown = axes.images[0]
         place: dict[str, Any] = {"extent": shown.get_extent(), "origin": "upper"}
-        tint = np.broadcast_to(to_rgb(_HEAT), (*heat.shape, 3))
+        tint = np.broadcast_to(to_rgb(MARK), (*heat.shape, 3))
         axes.imshow(np.dstack([tint, 0.6 * heat]), aspect=axes.get_aspect(), **place)
         if heat.min() < 0.5 < heat.max():
-            axes.contour(heat, [0.5], colors=_HEAT, linewidths=2, **place)
+            axes.contour(heat, [0.5], colors=MARK, linewidths=2, **place)
     if title is not None:
         (text,), families = drawable([title], longest=100)
         figure.suptitle(text, fontsize=15, fontfamily=families, parse_math=False)

@@ -69,15 +69,6 @@ def test_ticks_are_round_and_apart_and_within_the_axis(figure, scale):
         np.testing.assert_allclose(places, module.SCALES[scale][0](frequencies), atol=1e-9)
 
 
-def test_mel_is_that_of_librosa():
-    import librosa
-
-    hertz = np.array([0, 100, 999.9, 1000, 1500, 11025.0])
-    forward, inverse = module.SCALES["mel"]
-    np.testing.assert_allclose(forward(hertz), librosa.hz_to_mel(hertz), rtol=1e-12)
-    np.testing.assert_allclose(inverse(forward(hertz)), hertz, rtol=1e-12, atol=1e-12)
-
-
 def test_a_click_is_at_its_time(figure):
     audio = np.zeros(2 * RATE, "float32")
     audio[RATE] = 1
@@ -105,6 +96,16 @@ def test_the_color_bar_spans_the_range_in_decibels(figure):
     drawn = figure(tone(440), sonikeras.SonificationConfig.preset("study").replace(top_db=60))
     assert drawn.axes[-1].get_ylim() == (-60, 0)
     assert "dB" in drawn.axes[-1].get_ylabel()
+
+
+def test_the_band_of_the_config_is_marked_on_its_scale(figure):
+    config = sonikeras.SonificationConfig.preset("matched").replace(min_freq=200, max_freq=8000, frequency_scale="log")
+    axes = figure(tone(440), config).axes[0]
+    places = [line.get_ydata()[0] for line in axes.lines]
+    np.testing.assert_allclose(places, np.log([200, 8000]))
+    assert axes.get_ylim() == pytest.approx((np.log(20), np.log(RATE / 2)))
+    assert len(figure(tone(440), config, frequency_scale="linear", max_freq=4000).axes[0].lines) == 1
+    assert not figure(tone(440), "matched", frequency_scale="log").axes[0].lines
 
 
 def test_silence_is_dark(figure):

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
+from scipy.stats import spearmanr
 
 import sonikeras
 from sonikeras.cli.main import main
@@ -155,8 +157,74 @@ def test_a_recording_is_checked_before_the_work(images):
     assert not Path("out").exists()
 
 
-def test_sample_rate(images):
-    main(["sonify", "a.png", "a.wav", "--config", "lossless", "--sample-rate", "44100"])
+def test_fields_of_the_config_are_options(images):
+    arguments = ["--sample-rate", "44100", "--min-freq", "300", "--max-freq", "9000", "--frequency-scale", "mel"]
+    main(["sonify", "a.png", "a.wav", "--config", "lossless", *arguments])
     assert sonikeras.read_audio("a.wav")[1] == sonikeras.SonificationConfig.preset("lossless").replace(
-        sample_rate=44100
+        sample_rate=44100, min_freq=300, max_freq=9000, frequency_scale="mel"
     )
+
+
+@pytest.mark.parametrize("duration", [0.3, 1.5])
+def test_a_duration_fits_the_raster_to_each_image(photo, duration):
+    for name, size in {"wide": (40, 120), "tall": (120, 40)}.items():
+        write_image(f"{name}.png", photo[: size[0], : size[1]])
+    main(["sonify", "wide.png", "tall.png", "-o", "out", "--config", "lossless", "--duration", str(duration)])
+    shapes = {}
+    for name in ("wide", "tall"):
+        audio, config = sonikeras.read_audio(f"out/{name}.wav")
+        image = sonikeras.read_image(f"{name}.png")
+        assert config == sonikeras.SonificationConfig.for_image(image, "lossless", duration)
+        assert len(audio) / 22050 == pytest.approx(duration, abs=config.frame_step / 22050)
+        shapes[name] = config.image_shape
+    assert shapes["wide"][1] > 2 * shapes["wide"][0] and shapes["tall"][0] > 2 * shapes["tall"][1]
+
+
+def test_colors_are_carried_and_come_back(images):
+    main(["sonify", "a.png", "a.wav", "--config", "lossless", "--color", "rgb"])
+    audio, config = sonikeras.read_audio("a.wav")
+    assert config == sonikeras.SonificationConfig.preset("lossless").replace(color="rgb")
+    expected = sonikeras.sonify(sonikeras.read_image("a.png", color=True), config)
+    np.testing.assert_allclose(audio, expected, atol=1.01 / 32768)
+    main(["desonify", "a.wav", "back.png", "--size", "48x64"])
+    back, image = (sonikeras.read_image(path, color=True).astype(int) for path in ("back.png", "a.png"))
+    assert np.abs(back - image).mean() < 5
+
+
+def test_the_config_that_options_need_is_the_default(images):
+    main(["sonify", "a.png", "gray.wav"])
+    main(["sonify", "a.png", "color.wav", "--color", "ycbcr"])
+    config = sonikeras.SonificationConfig.preset("matched").replace(color="ycbcr")
+    assert sonikeras.read_audio("gray.wav")[1] == sonikeras.SonificationConfig.preset("study")
+    assert sonikeras.read_audio("color.wav")[1] == config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--color", "ycbcr", "--config", "study"], "With `color`, `reference` must be"),
+        (["--min-freq", "900", "--max-freq", "300"], "`min_freq` must be below `max_freq`"),
+        (["--max-freq", "20000"], "at most half of `sample_rate`, 11025"),
+        (["--frequency-scale", "log"], "`min_freq` must be above 0"),
+        (["--duration", "-1"], "`duration` must be a number of seconds above 0"),
+        (["--duration", "1e9"], "must keep to the limit `config_cells`"),
+        (["--sample-rate", "0"], "`sample_rate` must be an integer of at least 1"),
+    ],
+)
+def test_fields_that_are_not_valid(images, arguments, message):
+    with pytest.raises(SystemExit, match=f"^sonikeras: error: .*{message}"):
+        main(["sonify", "a.png", "a.wav", *arguments])
+    assert not Path("a.wav").exists()
+
+
+@pytest.mark.slow
+def test_a_poster_from_one_command(photo):
+    """Ten seconds, 200 Hz to 12 kHz on a logarithmic axis: the spectrogram shows the poster."""
+    write_image("poster.png", cv2.resize(photo, (1600, 1200), interpolation=cv2.INTER_CUBIC))
+    band = ["--sample-rate", "44100", "--min-freq", "200", "--max-freq", "12000", "--frequency-scale", "log"]
+    main(["sonify", "poster.png", "poster.wav", "--duration", "10", *band, "--normalize", "-1 dBFS"])
+    audio, config = sonikeras.read_audio("poster.wav")
+    assert len(audio) / 44100 == pytest.approx(10, abs=0.05)
+    back = sonikeras.desonify(audio, config)
+    image = cv2.resize(sonikeras.read_image("poster.png"), back.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert spearmanr(back.ravel(), image.ravel()).statistic > 0.9
