@@ -36,6 +36,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--max-freq", type=float, metavar="HZ", help="highest frequency of the image")
     command.add_argument("--frequency-scale", choices=FREQUENCY_SCALES, help="scale of the rows")
     command.add_argument("--color", choices=COLORS, help="colors that the audio carries. Default: those of the config")
+    command.add_argument("--stereo", action="store_true", help="cool colors on the left, warm ones on the right")
     command.add_argument(
         "--normalize",
         type=loudness,
@@ -74,6 +75,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _sonify(options: argparse.Namespace) -> None:
+    from sonikeras.signal.stereo import stereo_from_colors
     from sonikeras.sources.images import EXTENSIONS
 
     if options.mix is None and not (options.mix_level is None and options.mix_start is None):
@@ -81,11 +83,12 @@ def _sonify(options: argparse.Namespace) -> None:
     config = _config(options)
     jobs = _batch.jobs(options, extension=".wav", extensions=EXTENSIONS)
     recording = _recording(options.mix, config.sample_rate) if options.mix else None
+    sonify = stereo_from_colors if options.stereo else sonikeras.sonify
 
     def work(source: str, target: str) -> None:
-        image = sonikeras.read_image(source, color=config.color != "gray")
+        image = sonikeras.read_image(source, color=options.stereo or config.color != "gray")
         fitting = config if options.duration is None else config.for_image(image, config, options.duration)
-        audio = sonikeras.sonify(image, fitting, seed=options.seed, engine=options.engine)
+        audio = sonify(image, fitting, seed=options.seed, engine=options.engine)
         gain_db = 0.0
         if recording is not None:
             audio, gain_db = _mixed(audio, recording, config.sample_rate, target, options)

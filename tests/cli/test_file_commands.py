@@ -191,6 +191,13 @@ def test_colors_are_carried_and_come_back(images):
     assert np.abs(back - image).mean() < 5
 
 
+def test_stereo(images):
+    main(["sonify", "a.png", "a.wav", "--config", "lossless", "--stereo", "--normalize", "-1 dBFS"])
+    assert soundfile.read("a.wav")[0].shape == (66048, 2)
+    expected = sonikeras.sonify(sonikeras.read_image("a.png", color=True), "lossless")
+    np.testing.assert_allclose(sonikeras.read_audio("a.wav")[0], expected, atol=1e-4)
+
+
 def test_the_config_that_options_need_is_the_default(images):
     main(["sonify", "a.png", "gray.wav"])
     main(["sonify", "a.png", "color.wav", "--color", "ycbcr"])
