@@ -10,9 +10,9 @@ import numpy as np
 import sonikeras
 from sonikeras.cli import _batch
 from sonikeras.cli.options import loudness, size
-from sonikeras.config import COLORS, FREQUENCY_SCALES, SonificationConfig, as_config
+from sonikeras.config import COLORS, FREQUENCY_SCALES, SonificationConfig, as_config, presets
 
-PRESET = "signal chain: study, matched or lossless"
+PRESET = f"signal chain: {', '.join(presets())}, or a file that carries a config"
 
 # Fields of the config that are options of their own.
 _FIELDS = ("sample_rate", "min_freq", "max_freq", "frequency_scale", "color")
