@@ -19,9 +19,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The words after `sonikeras`. Defaults to those of the process.
     """
-    options = _parser().parse_args(arguments)
+    options = _parsed(arguments)
     with one_line_errors("sonikeras: "):
         options.run(options)
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse ends a list of paths at the first option.
+    if any(text.startswith("-") for text in rest) or (rest and "paths" not in options):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.paths += rest
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -50,6 +50,17 @@ def count(text: str) -> int:
     return int(text)
 
 
+def loudness(text: str) -> str:
+    """Checks a peak or a loudness, such as `-1 dBFS` or `-16 LUFS`."""
+    from sonikeras.sources.loudness import check_target
+
+    try:
+        check_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def config(text: str) -> str:
     """Checks the name of a preset, or the path of a file that carries a config."""
     from sonikeras.config import as_config

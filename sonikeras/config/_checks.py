@@ -81,20 +81,24 @@ def shown(value: Any, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
-def check_audio(audio: Any) -> np.ndarray:
-    """Mono audio as float32.
+def check_audio(audio: Any, *, stereo: bool = False, name: str = "audio") -> np.ndarray:
+    """Audio as float32: mono `[samples]`, and with `stereo` also `[samples, 2]`. Errors call it `name`.
 
     Raises:
         ValueError: The rank or type is another one, or there are no samples, NaN or infinity.
     """
     audio = np.asarray(audio)
-    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
+    fits = audio.ndim == 1 or (stereo and audio.ndim == 2 and audio.shape[1] == 2)
+    if not fits or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
+        shape = (
+            "[samples] or [samples, 2] with at least 1 sample" if stereo else "[samples] with at least 1 sample, mono"
+        )
         raise ValueError(
-            f"`audio` must be a float array of shape [samples] with at least 1 sample, mono, in -1..1. "
+            f"`{name}` must be a float array of shape {shape}, in -1..1. "
             f"Received: shape={audio.shape}, dtype={audio.dtype}"
         )
     if not np.isfinite(audio).all():
-        raise ValueError("`audio` must be finite. Received: samples that are NaN or infinite")
+        raise ValueError(f"`{name}` must be finite. Received: samples that are NaN or infinite")
     return audio.astype(np.float32)
 
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sonikeras.config import _files as files
+from sonikeras.evaluation._drawing import MARK, drawable, new_figure, save_figure
+from sonikeras.evaluation._spectrogram_plot import spectrogram
+
+__all__ = ["attention", "confusion", "curves", "lines", "sample", "spectrogram"]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 _TRAIN, _VALIDATION = "#1f5fa8", "#e07b00"
@@ -29,16 +30,10 @@ _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#0
 _MARKERS = "osD^vPX*"
 
 
-_HEAT = "#00b4ff"  # a color of neither grays nor the colormaps of spectrograms
-
-
 _NEAREST_TICKS = 0.05  # fraction of the axis
 
 
 _LEGEND_CHARACTERS = 98  # of a row of a legend below a plot of 9 inches
-
-
-_LONGEST_NAME = 26  # characters; longer names are shortened to leave room for the matrix
 
 
 _FULL_SIZE_CLASSES = 25  # the most classes that fit a 10 x 8 inch matrix; the figure grows with more
@@ -72,7 +67,7 @@ def curves(
     >>> os.path.exists(path)
     True
     """
-    figure = _figure(15, 7)
+    figure = new_figure(15, 7)
     found: dict[str, Any] = {}
     for axes, key in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _draw_curves(axes, key, history, split)
@@ -81,7 +76,7 @@ def curves(
         found |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if found:
         figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, fontsize=13, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_curves(axes: Axes, key: str, history: Mapping[str, Sequence[float]], split: str) -> None:
@@ -139,7 +134,7 @@ def confusion(
             f"Received: matrix of shape {matrix.shape}"
         )
     scale = max(1.0, classes / _FULL_SIZE_CLASSES)
-    figure = _figure(10 * scale, 8 * scale)
+    figure = new_figure(10 * scale, 8 * scale)
     axes = figure.add_subplot()
     highest = 100 if rates else max(1, matrix.max())
     heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
@@ -152,7 +147,7 @@ def confusion(
         color = "white" if 2 * count > highest else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=count_size)
 
-    names, families = _drawable(class_names)
+    names, families = drawable(class_names)
     name_size = float(np.clip(200 * scale / classes, 8, 14))
     style: dict[str, Any] = {"fontsize": name_size, "fontfamily": families, "parse_math": False}
     axes.set_yticks(range(classes), names, **style)
@@ -163,7 +158,7 @@ def confusion(
     axes.set_xlabel("predicted class", fontsize=14)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def lines(
@@ -205,11 +200,11 @@ def lines(
     """
     from matplotlib.transforms import ScaledTranslation
 
-    figure = _figure(9, 6)
+    figure = new_figure(9, 6)
     axes = figure.add_subplot()
     if log_x:
         axes.set_xscale("log")
-    names, families = _drawable(list(series), longest=40)
+    names, families = drawable(list(series), longest=40)
     order = list(dict.fromkeys([*(order or ()), *series]))
     places: set[float] = set()
     for i, (name, (key, points)) in enumerate(zip(names, series.items(), strict=True)):
@@ -247,7 +242,7 @@ def lines(
         for text in legend.get_texts():
             text.set_fontfamily(families)
             text.set_parse_math(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def sample(
@@ -291,7 +286,7 @@ def sample(
         )
     proportion = image.shape[0] / image.shape[1]
     duration = audio.size / sample_rate
-    figure = _figure(16, 4)
+    figure = new_figure(16, 4)
     # In inches. The two images get the width at which they are as high as the plots, within bounds. The plots divide
     # the rest, less the room for their labels.
     image_width = float(np.clip(3.2 / proportion, 2, 4))
@@ -307,9 +302,9 @@ def sample(
     panels[2].set_ylabel("frequency (kHz)")
     _draw_image(panels[3], reconstruction, proportion)
     if title is not None:
-        (text,), families = _drawable([title], longest=120)
+        (text,), families = drawable([title], longest=120)
         figure.suptitle(text, fontsize=16, fontfamily=families, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def attention(
@@ -355,7 +350,7 @@ def attention(
                 f"Received: {name} of shape {np.shape(heat)}"
             )
     proportion = image.shape[0] / image.shape[1]
-    figure = _figure(12, 4.5)
+    figure = new_figure(12, 4.5)
     image_width = float(np.clip(3.7 / proportion, 2, 5))
     left, right = figure.subplots(1, 2, width_ratios=[image_width, 11 - image_width])
     _draw_image(left, image, proportion)
@@ -368,14 +363,14 @@ def attention(
     for axes, heat in ((left, image_heat), (right, picture_heat)):
         shown = axes.images[0]
         place: dict[str, Any] = {"extent": shown.get_extent(), "origin": "upper"}
-        tint = np.broadcast_to(to_rgb(_HEAT), (*heat.shape, 3))
+        tint = np.broadcast_to(to_rgb(MARK), (*heat.shape, 3))
         axes.imshow(np.dstack([tint, 0.6 * heat]), aspect=axes.get_aspect(), **place)
         if heat.min() < 0.5 < heat.max():
-            axes.contour(heat, [0.5], colors=_HEAT, linewidths=2, **place)
+            axes.contour(heat, [0.5], colors=MARK, linewidths=2, **place)
     if title is not None:
-        (text,), families = _drawable([title], longest=100)
+        (text,), families = drawable([title], longest=100)
         figure.suptitle(text, fontsize=15, fontfamily=families, parse_math=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_image(axes: Axes, image: np.ndarray, proportion: float) -> None:
@@ -400,45 +395,3 @@ def _draw_waveform(axes: Axes, audio: np.ndarray, duration: float) -> None:
     axes.set_xlabel("time (s)")
     axes.set_ylabel("amplitude")
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _drawable(names: Sequence[str], longest: int = _LONGEST_NAME) -> tuple[list[str], list[str]]:
-    """Names in a form that fits one line each, and the font families to draw them, in order of preference."""
-    from matplotlib import font_manager
-
-    lines = [" ".join(str(name).split()) for name in names]
-    lines = [line if len(line) <= longest else f"{line[: longest // 2]}…{line[1 - longest // 2 :]}" for line in lines]
-    default = font_manager.FontProperties()
-    families = list(default.get_family())
-    missing = _missing(set("".join(lines)), font_manager.findfont(default))
-    for entry in font_manager.fontManager.ttflist:
-        # "Last Resort" claims every character and draws boxes.
-        if missing and not entry.name.startswith("Last Resort"):
-            still_missing = _missing(missing, entry.fname)
-            if still_missing < missing:
-                families.append(entry.name)
-                missing = still_missing
-    return [line if missing.isdisjoint(line) else f"class {i}" for i, line in enumerate(lines)], families
-
-
-def _missing(characters: set[str], font_file: str) -> set[str]:
-    from matplotlib import font_manager
-
-    font = font_manager.get_font(font_file)
-    return {character for character in characters if not font.get_char_index(ord(character))}
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    figure = Figure(figsize=(width, height), dpi=100, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix[1:] or "png")

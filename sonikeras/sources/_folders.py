@@ -315,6 +315,14 @@ def _holds_examples(folder: Path) -> bool:
     return next(_files(folder, _READABLE, (), Counter()), None) is not None
 
 
+def files_below(folder: str | os.PathLike[str], extensions: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The relative path, with slashes, and the path of each file below a folder that has one of the extensions.
+
+    Links are followed. Hidden and system files are left out.
+    """
+    return _files(Path(folder), extensions, (), Counter())
+
+
 def _files(
     folder: Path, extensions: tuple[str, ...], expected: tuple[str, ...], left_out: Counter[str]
 ) -> Iterator[tuple[str, str]]:

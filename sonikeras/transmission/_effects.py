@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from sonikeras.config._checks import check_integer, check_number
+from sonikeras.sources.audio import resample
 from sonikeras.transmission._base import Channel, check_db, register
 from sonikeras.transmission._decibels import add_noise, amplitude_ratio, apply_gain
 
@@ -194,12 +195,3 @@ class Telephone(Channel):
 
     def __call__(self, audio: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
         return Resample(rate=8000)(Bandpass(low=300, high=3400)(audio, sample_rate, rng), sample_rate, rng)
-
-
-def resample(audio: np.ndarray, rate: int, target: int, *, size: int | None = None) -> np.ndarray:
-    """Audio at another sample rate, cut or zero-padded to `size` samples."""
-    import librosa
-
-    if rate != target:
-        audio = librosa.resample(audio, orig_sr=rate, target_sr=target, res_type="soxr_hq")
-    return audio if size is None else librosa.util.fix_length(audio, size=size)
