@@ -88,7 +88,7 @@ def test_a_method_of_0_1_says_its_new_name():
     with pytest.raises(AttributeError, match="`SonificationConfig.sound_key` has a new name: use `audio_key`"):
         CONFIG.sound_key()
     with pytest.raises(AttributeError, match="`SonificationConfig.other` does not exist"):
-        CONFIG.other
+        _ = CONFIG.other
 
 
 @pytest.mark.parametrize("depth", [100, 300, 900, 950, 990, 5000, 100_000])
