@@ -12,7 +12,7 @@ from sonikeras.config import SonificationConfig, TransformSettings, as_config
 from sonikeras.config._checks import check_audio
 from sonikeras.config._seeds import check_seed, generator
 from sonikeras.signal import mdct, pictures, raster, spectrograms
-from sonikeras.signal._backend import constant, operations
+from sonikeras.signal._backend import check_real, constant, operations
 from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio
 from sonikeras.signal.magnitudes import as_read, image_to_magnitudes, magnitudes_to_image
 from sonikeras.signal.phase_retrieval import griffin_lim, random_phase, structured_phase
