@@ -17,6 +17,7 @@ environment variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it when soni
 | `config_transform` | 262,144 | frame and FFT lengths of a config |
 | `config_cells` | 16,777,216 | bins times frames in the synthesis and the analysis of a config |
 | `config_iterations` | 100,000 | `iterations` of a config |
+| `oscillator_cells` | 67,108,864 | 2 x frames x rows^2 where `desonify` inverts oscillators; each takes 16 bytes |
 | `picture_pixels` | 16,777,216 | pixels of the `picture_size` of a config |
 """
 
@@ -37,6 +38,7 @@ _LIMITS = {
     "config_transform": 2**18,
     "config_cells": 2**24,
     "config_iterations": 100_000,
+    "oscillator_cells": 2**26,
     "picture_pixels": 2**24,
 }
 
