@@ -282,6 +282,25 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def parse_fields(text: bytes, what: str) -> Any:
+    """The value of JSON in UTF-8, whose objects have each field once. `what` is the subject of errors.
+
+    Raises:
+        ValueError: It is not such JSON, or is nested too deeply for Python.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            raise ValueError(f"{what} must have each field once. Received: {shown([name for name, _ in pairs])}")
+        return fields
+
+    try:
+        return json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    except RecursionError:  # whose traceback would be as deep
+        raise ValueError(f"{what} must be a mapping of its fields to values. Received: deeply nested JSON") from None
+
+
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     """Writes an indented JSON file atomically. NaN and infinity raise a `ValueError`."""
     write_text(path, json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

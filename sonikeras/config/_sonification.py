@@ -11,31 +11,17 @@ import os
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
-from sonikeras.config import limits
+import numpy as np
+
+from sonikeras.config import _choices as choices, limits
 from sonikeras.config._checks import check_choice, check_integer, check_number, check_overlap, plain, shown
-from sonikeras.config._files import write_json
+from sonikeras.config._files import parse_fields, write_json
+from sonikeras.config._fitting import fitting, memory
 from sonikeras.config._presets import PRESETS, presets
-
-Window = Literal["hann", "hamming", "blackman", "bartlett", "cosine", "boxcar"]
-ImageInterpolation = Literal["bilinear", "area"]
-Reference = Literal["max", "absolute"]
-PictureScale = Literal["db", "amplitude"]
-Drawing = Literal["specshow", "resize"]
-Transform = Literal["stft", "mdct"]
-Algorithm = Literal["griffin_lim", "fast_griffin_lim", "accelerated_griffin_lim", "admm", "lbfgs"]
-InitialPhase = Literal["random", "structured"]
-
-WINDOWS: tuple[str, ...] = get_args(Window)
-IMAGE_INTERPOLATIONS: tuple[str, ...] = get_args(ImageInterpolation)
-REFERENCES: tuple[str, ...] = get_args(Reference)
-PICTURE_SCALES: tuple[str, ...] = get_args(PictureScale)
-DRAWINGS: tuple[str, ...] = get_args(Drawing)
-TRANSFORMS: tuple[str, ...] = get_args(Transform)
-ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
-INITIAL_PHASES: tuple[str, ...] = get_args(InitialPhase)
-
+from sonikeras.config._raster import check_band, check_color, raster_of
+from sonikeras.config._transforms import TransformSettings, check_transform, number_of_bins
 
 # The version of `to_dict`. Version 1 (sonikeras 0.1.0) had no `version` entry, and no `None` in `analysis_*`: fields
 # that are missing there are those of the study.
@@ -66,25 +52,14 @@ _LONGEST_NAME = 128  # characters: libsndfile does not read a WAV comment that i
 _AUDIO_READER = "sonikeras.sources.audio:read_config"
 
 
-class TransformSettings(NamedTuple):
-    """A transform and its sizes in samples.
-
-    Attributes:
-        transform: `"stft"` or `"mdct"`.
-        fft_length: Integer, the size of the transform.
-        frame_length: Integer, the length of the window.
-        frame_step: Integer, the distance between frames.
-    """
-
-    transform: str
-    fft_length: int
-    frame_length: int
-    frame_step: int
-
-
 def _audio_field(default: Any) -> Any:
     """A field that determines the audio. The other fields determine how audio is analyzed and drawn."""
     return dataclasses.field(default=default, metadata={"audio": True})
+
+
+def _later_field(default: Any) -> Any:
+    """An audio field of a later release. At its default, it is not stored: files and digests stay what they were."""
+    return dataclasses.field(default=default, metadata={"audio": True, "later": True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,8 +98,20 @@ class SonificationConfig:
         iterations: Integer, the iterations of the algorithm. Defaults to 32.
         momentum: Float in 0..1, the momentum of fast Griffin-Lim. 0 is the algorithm of 1984. Defaults to 0.99.
         rho: Positive float, the penalty parameter of ADMM. Defaults to 0.2.
-        initial_phase: `"random"`, or `"structured"`: a pulse in the middle of each frame. The latter needs a third of
-            the iterations and sounds like a buzz. Defaults to `"random"`.
+        initial_phase: `"random"`; `"structured"`, a pulse in the middle of each frame, which needs a third of the
+            iterations and sounds like a buzz; or `"fixed"`, a random phase that depends on the seed alone and not on
+            the pixels, so that similar images have similar waveforms. Defaults to `"random"`.
+        color: `"gray"`: the image's brightness; `"ycbcr"`: luma and, at half the height, the two chroma planes of
+            full-range BT.601 (JPEG); or `"rgb"`: three planes one after the other. Defaults to `"gray"`.
+        chroma_fraction: Float between 0 and 1, the fraction of the frames that carry chroma with `color="ycbcr"`.
+            Defaults to 0.2.
+        min_freq: Float, the lowest frequency in Hz of the band that the image fills. Outside the band there is silence.
+            Defaults to `None`: 0.
+        max_freq: Float, the highest frequency of the band in Hz. Defaults to `None`: half the sample rate.
+        frequency_scale: `"linear"`, `"log"` (which needs `min_freq`) or `"mel"` (Slaney's): the scale on which the
+            image's rows are evenly spaced. Defaults to `"linear"`.
+        rows: Integer, the rows of the raster: the image is resized to this height. Defaults to `None`: as many as the
+            band has bins.
         analysis_transform: `"stft"` or `"mdct"`, the transform of the spectrogram. Defaults to `None`: `transform`.
         analysis_fft_length: Even integer, its size. Defaults to `None`: `fft_length`.
         analysis_frame_length: Integer, the length of its window in samples. Defaults to `None`: `frame_length`.
@@ -150,26 +137,32 @@ class SonificationConfig:
 
     sample_rate: int = _audio_field(22050)
     frames: int = _audio_field(128)
-    transform: Transform = _audio_field("stft")
+    transform: choices.Transform = _audio_field("stft")
     fft_length: int = _audio_field(1024)
     frame_length: int = _audio_field(1024)
     frame_step: int = _audio_field(512)
-    window: Window = _audio_field("hann")
-    image_interpolation: ImageInterpolation = _audio_field("bilinear")
-    reference: Reference = _audio_field("max")
+    window: choices.Window = _audio_field("hann")
+    image_interpolation: choices.ImageInterpolation = _audio_field("bilinear")
+    reference: choices.Reference = _audio_field("max")
     top_db: float = _audio_field(80.0)
-    algorithm: Algorithm = _audio_field("fast_griffin_lim")
+    algorithm: choices.Algorithm = _audio_field("fast_griffin_lim")
     iterations: int = _audio_field(32)
     momentum: float = _audio_field(0.99)
     rho: float = _audio_field(0.2)
-    initial_phase: InitialPhase = _audio_field("random")
-    analysis_transform: Transform | None = None
+    initial_phase: choices.InitialPhase = _audio_field("random")
+    color: choices.Color = _later_field("gray")
+    chroma_fraction: float = _later_field(0.2)
+    min_freq: float | None = _later_field(None)
+    max_freq: float | None = _later_field(None)
+    frequency_scale: choices.FrequencyScale = _later_field("linear")
+    rows: int | None = _later_field(None)
+    analysis_transform: choices.Transform | None = None
     analysis_fft_length: int | None = None
     analysis_frame_length: int | None = None
     analysis_frame_step: int | None = None
-    picture_scale: PictureScale = "db"
+    picture_scale: choices.PictureScale = "db"
     picture_size: tuple[int, int] = (600, 1200)
-    drawing: Drawing = "specshow"
+    drawing: choices.Drawing = "specshow"
     colormap: str = "magma"
 
     def __post_init__(self) -> None:
@@ -180,23 +173,31 @@ class SonificationConfig:
             if value is not None or name not in _ANALYSIS:
                 check_integer(name, value, minimum=2 if name == "frames" else 1)
                 limits.check(limit, value, f"`{name}`")
-        _check_transform(self.synthesis, "")
+        check_transform(self.synthesis, "")
+        if self.rows is not None:
+            limits.check("config_transform", check_integer("rows", self.rows, minimum=1), "`rows`")
         if any(getattr(self, name) is not None for name in _ANALYSIS):
-            _check_transform(self.analysis, "analysis_")
-        check_choice("window", self.window, WINDOWS)
+            check_transform(self.analysis, "analysis_")
+            check_choice("window", self.window, choices.WINDOWS)
         check_overlap(self.window, self.frame_length, self.frame_step)
-        check_choice("image_interpolation", self.image_interpolation, IMAGE_INTERPOLATIONS)
-        check_choice("reference", self.reference, REFERENCES)
-        check_choice("algorithm", self.algorithm, ALGORITHMS)
-        check_choice("initial_phase", self.initial_phase, INITIAL_PHASES)
-        check_choice("picture_scale", self.picture_scale, PICTURE_SCALES)
-        check_choice("drawing", self.drawing, DRAWINGS)
+        check_choice("image_interpolation", self.image_interpolation, choices.IMAGE_INTERPOLATIONS)
+        check_choice("reference", self.reference, choices.REFERENCES)
+        check_choice("algorithm", self.algorithm, choices.ALGORITHMS)
+        check_choice("initial_phase", self.initial_phase, choices.INITIAL_PHASES)
+        check_choice("picture_scale", self.picture_scale, choices.PICTURE_SCALES)
+        check_choice("drawing", self.drawing, choices.DRAWINGS)
+        check_choice("color", self.color, choices.COLORS)
+        check_choice("frequency_scale", self.frequency_scale, choices.FREQUENCY_SCALES)
         check_number("top_db", self.top_db, "a finite number above 0", lambda x: x > 0)
         check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
         check_number("rho", self.rho, "a finite number above 0", lambda x: x > 0)
+        check_number("chroma_fraction", self.chroma_fraction, "a number between 0 and 1", lambda x: 0 < x < 1)
+        check_band(self)
+        check_color(self)
         # Equal numbers must have equal digests: 80 and 80.0 are the same config.
-        for name in ("top_db", "momentum", "rho"):
-            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("top_db", "momentum", "rho", "chroma_fraction", "min_freq", "max_freq"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
         size = self.picture_size
         if not isinstance(size, tuple | list) or len(size) != 2:
             raise ValueError(f"`picture_size` must be a pair (height, width). Received: picture_size={shown(size)}")
@@ -212,11 +213,20 @@ class SonificationConfig:
 
     def _check_sizes(self) -> None:
         """Limits the memory and time that the chain takes, whoever wrote the config."""
-        limits.check("config_cells", self.bins * self.frames, "The magnitudes, `fft_length` // 2 times `frames`,")
+        cells = self.bins * self.frames
+        limits.check(
+            "config_cells",
+            cells,
+            f"The magnitudes, `fft_length` // 2 times `frames`, which take {memory(cells)} of memory,",
+        )
         columns, bins = self.samples // self.analysis.frame_step + 1, self.analysis.fft_length // 2 + 1
         limits.check(
             "config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,"
         )
+        rows = raster_of(self).rows
+        if self.frequency_scale != "linear" or self.rows is not None or self.color != "gray":
+            cells = rows * max(self.bins, bins)
+            limits.check("config_cells", cells, "The matrix between rows and bins, `rows` times `fft_length` // 2,")
         limits.check("picture_pixels", math.prod(self.picture_size), "`picture_size`")
 
     @classmethod
@@ -228,6 +238,53 @@ class SonificationConfig:
         """
         check_choice("preset", name, presets())
         return cls(**PRESETS[name])
+
+    @classmethod
+    def for_image(
+        cls,
+        image: np.ndarray | tuple[int, int],
+        preset: str = "matched",
+        duration: float | None = None,
+        sample_rate: int | None = None,
+        **changes: Any,
+    ) -> SonificationConfig:
+        """The config of a preset whose raster fits the shape of an image, and a duration.
+
+        With a duration, the transform is the one whose raster comes nearest to the image's proportions: with
+        `transform="stft"` among powers of two, which all engines support. The last frame may end up to half a step
+        before or after the duration.
+
+        Without a duration, nothing is lost in resizing: the raster has a row for each row of the image, each with at
+        least one bin of its own, and a frame for each of its columns in each plane. Chroma has half the image's height
+        and half its width. With `preset="lossless"` and `color="gray"` or `"rgb"`, an image of up to 2294 rows then
+        comes back bit for bit; `seconds` of the config says how long its audio is.
+
+        Args:
+            image: Array `[height, width]` or `[height, width, 3]`, or `(height, width)`.
+            preset: Name of a preset, which all other fields come from. Defaults to `"matched"`.
+            duration: Float, the length of the audio in seconds. Defaults to `None`: as long as it takes.
+            sample_rate: Integer, the sample rate in Hz. Defaults to `None`: that of the preset.
+            **changes: Other values of fields. The sizes of the transform and `frames` are what this method finds.
+
+        Raises:
+            ValueError: An argument breaks its rule, the duration is too short for a raster, or the raster is beyond
+                `sonikeras.limits`.
+
+        Example:
+            >>> from sonikeras import SonificationConfig
+            >>> poster = {"sample_rate": 44100, "min_freq": 200, "max_freq": 12_000, "frequency_scale": "log"}
+            >>> config = SonificationConfig.for_image((1200, 1600), duration=10, **poster)
+            >>> config.image_shape, config.seconds
+            ((548, 432), 10.00780045351474)
+            >>> SonificationConfig.for_image((1200, 1600), "lossless", color="rgb").seconds
+            261.27891156462584
+        """
+        if sample_rate is not None:
+            changes["sample_rate"] = sample_rate
+        _check_known(changes)
+        rows = changes.pop("rows", None)
+        base = cls.preset(preset).replace(**changes)
+        return base.replace(**fitting(image, base, duration, rows=rows, changed=changes))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SonificationConfig:
@@ -260,17 +317,16 @@ class SonificationConfig:
                 is not a valid config: see `from_dict`.
         """
         limits.check("config_bytes", len(text), "The JSON of a config")
-        try:
-            values = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_fields)
-        except RecursionError:  # whose traceback would be as deep
-            raise ValueError(
-                "A config must be a mapping of its fields to values. Received: deeply nested JSON"
-            ) from None
-        return cls.from_dict(values)
+        return cls.from_dict(parse_fields(text, "A config"))
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, as values that JSON has, and the `version` of this format."""
-        return dataclasses.asdict(self) | {"picture_size": list(self.picture_size), "version": _VERSION}
+        """The fields, as values that JSON has, and the `version` of this format.
+
+        `color`, `chroma_fraction`, `min_freq`, `max_freq`, `frequency_scale` and `rows` are left out where they have
+        their defaults.
+        """
+        fields = {field.name: getattr(self, field.name) for field in _stored(self)}
+        return fields | {"picture_size": list(self.picture_size), "version": _VERSION}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the config to a JSON file. `load`, every `config` argument and `--config` take its path.
@@ -341,8 +397,13 @@ class SonificationConfig:
 
     @property
     def bins(self) -> int:
-        """The number of frequency bins of the synthesis: the image is resized to this height."""
-        return self.fft_length // 2 + (self.transform == "stft")
+        """The number of frequency bins of the synthesis, of which the image fills those in the band."""
+        return number_of_bins(self.transform, self.fft_length)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of the image in the audio, which `desonify` returns: `(height, width)`, with `color` and 3."""
+        return raster_of(self).planes[0].size + (() if self.color == "gray" else (3,))
 
     @property
     def samples(self) -> int:
@@ -357,23 +418,6 @@ class SonificationConfig:
     def sound_key(self) -> str:
         """Hexadecimal digest of the fields that determine the audio. Analysis and drawing do not change it."""
         return _sound_key(self)
-
-
-def _check_transform(settings: TransformSettings, prefix: str) -> None:
-    transform, fft, frame, step = settings
-    if fft % 2:
-        raise ValueError(f"`{prefix}fft_length` must be even. Received: {prefix}fft_length={fft}")
-    received = f"{prefix}frame_step={step}, {prefix}frame_length={frame}, {prefix}fft_length={fft}"
-    if not step <= frame <= fft:
-        raise ValueError(
-            f"`{prefix}frame_step` <= `{prefix}frame_length` <= `{prefix}fft_length` must hold. Received: {received}"
-        )
-    check_choice(f"{prefix}transform", transform, TRANSFORMS)
-    if transform == "mdct" and not (2 * step == frame == fft and step % 2 == 0):
-        raise ValueError(
-            f"With `{prefix}transform='mdct'`, `{prefix}frame_length` and `{prefix}fft_length` must be twice "
-            f"`{prefix}frame_step`, which must be even. Received: {received}"
-        )
 
 
 def _check_known(values: Mapping[str, Any]) -> None:
@@ -392,43 +436,14 @@ def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
     return values | dict.fromkeys(_ANALYSIS) if same else values
 
 
-def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise ValueError(f"A config must have each field once. Received: {shown([name for name, _ in pairs])}")
-    return fields
+def _stored(config: SonificationConfig) -> list[dataclasses.Field]:
+    """The fields that are stored: later ones only where they are not at their defaults."""
+    fields = dataclasses.fields(config)
+    return [f for f in fields if "later" not in f.metadata or getattr(config, f.name) != f.default]
 
 
 @functools.lru_cache(maxsize=8)
 def _sound_key(config: SonificationConfig) -> str:
-    names = [f.name for f in dataclasses.fields(config) if f.metadata.get("audio")]
+    names = [field.name for field in _stored(config) if field.metadata.get("audio")]
     text = json.dumps({name: getattr(config, name) for name in names}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def as_config(config: str | os.PathLike[str] | SonificationConfig) -> SonificationConfig:
-    """The config that a `config` argument means.
-
-    Args:
-        config: Preset, `SonificationConfig`, or path to a JSON or audio file: see `SonificationConfig.load`.
-
-    Raises:
-        FileNotFoundError: It is a path, and the file does not exist.
-        ValueError: It is none of these, or the file carries no valid config.
-    """
-    if isinstance(config, SonificationConfig):
-        return config
-    if isinstance(config, str) and config in PRESETS:
-        return SonificationConfig.preset(config)
-    if isinstance(config, os.PathLike) or (isinstance(config, str) and _is_path(config)):
-        return SonificationConfig.load(config)
-    raise ValueError(
-        "`config` must be a preset, a SonificationConfig, or a path to a JSON or audio file that carries a config. "
-        f"Allowed presets: {presets()}. Received: config={shown(config)}"
-    )
-
-
-def _is_path(text: str) -> bool:
-    """Whether a string that is not a preset means a file: it has a separator or an extension, or is one's name."""
-    separators = (os.sep, os.altsep or os.sep)
-    return any(c in text for c in separators) or bool(os.path.splitext(text)[1]) or os.path.isfile(text)

@@ -288,13 +288,13 @@ def _features_key(recipe: Recipe, examples: Examples) -> str:
         decisive["weights"] = [os.path.abspath(recipe.weights), state.st_size, state.st_mtime_ns]
     if recipe.output == "picture":
         decisive |= {
-            "config": dataclasses.asdict(config.resolved()),
+            "config": {name: x for name, x in config.resolved().to_dict().items() if name != "version"},
             "colormap": recipe.colormap,
             "channel": recipe.channel,
         }
         if recipe.stage == "image":
             decisive["engine"] = resolve_engine(recipe.engine, config)
-            random |= config.transform == "stft" and config.initial_phase == "random"
+            random |= config.transform == "stft" and config.initial_phase != "structured"
         random |= recipe.channel is not None
     if random:
         decisive["seed"] = recipe.seed

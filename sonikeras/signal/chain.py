@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,11 @@ import numpy as np
 from sonikeras.config import SonificationConfig, TransformSettings, as_config
 from sonikeras.config._checks import check_audio
 from sonikeras.config._seeds import check_seed, generator
-from sonikeras.signal import mdct, pictures, spectrograms
-from sonikeras.signal._backend import operations
+from sonikeras.signal import mdct, pictures, raster, spectrograms
+from sonikeras.signal._backend import constant, operations
 from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio
-from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
+from sonikeras.signal.magnitudes import as_read, image_to_magnitudes, magnitudes_to_image
 from sonikeras.signal.phase_retrieval import griffin_lim, random_phase, structured_phase
-from sonikeras.sources.images import to_gray
 
 
 def sonify(
@@ -29,9 +29,10 @@ def sonify(
     """Turns an image into audio: reads it as the magnitudes of a spectrogram and finds audio that has them.
 
     Rows become frequencies, with low ones at the bottom. Columns become time frames, and brightness becomes loudness.
-    Colors are reduced to brightness. A random initial phase depends on `seed` and the pixels: the same image and seed
-    give the same audio, here and in `sonikeras.dataset`, and different images have different phases. All engines start
-    from the same phase, so their audio differs only by rounding.
+    Colors are reduced to brightness, unless the config's `color` says otherwise. A random initial phase depends on
+    `seed` and the pixels: the same image and seed give the same audio, here and in `sonikeras.dataset`, and different
+    images have different phases. With `initial_phase="fixed"` it depends on `seed` alone. All engines start from the
+    same phase, so their audio differs only by rounding.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
@@ -59,11 +60,12 @@ def sonify(
     """
     config = as_config(config)
     seed = check_seed(seed)
-    gray = to_gray(image)
-    magnitudes = image_to_magnitudes(gray, config=config)
+    pixels = as_read(image, config)
+    magnitudes = image_to_magnitudes(pixels, config=config)
     rng = None
-    if config.transform == "stft" and config.initial_phase == "random":
-        rng = generator(seed, repr(gray.shape).encode() + gray.tobytes())
+    if config.transform == "stft" and config.initial_phase != "structured":
+        fixed = config.initial_phase == "fixed"
+        rng = generator(seed, b"" if fixed else repr(pixels.shape).encode() + pixels.tobytes())
     return magnitudes_to_audio(magnitudes, config, rng=rng, engine=engine, initial_phase=initial_phase)
 
 
@@ -93,6 +95,10 @@ def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -
 def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
     """Draws the spectrogram of audio as a picture, the input of a classifier.
 
+    It shows the config's band on its frequency scale. With `color`, the planes are put together again: the picture has
+    the colors of the image, and no colormap. Audio of another length than `config.samples` is then cut, or its end is
+    silent.
+
     Args:
         audio: float array `[samples]`, mono, at `config.sample_rate`.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
@@ -119,15 +125,18 @@ def desonify(
     """Reconstructs the image from audio: analyzes it with the synthesis window and reads magnitudes as brightness.
 
     A magnitude of 1 is white. With `reference="max"` the reconstruction is as bright as possible, and with `"absolute"`
-    as bright as the image was. Louder audio gives a brighter reconstruction.
+    as bright as the image was. Louder audio gives a brighter reconstruction. Rows on a log or mel axis are read by
+    least squares: rows that share a bin get the same value. With `color`, audio of another length than `config.samples`
+    is cut, or its end is silent.
 
     Args:
         audio: float array `[samples]` from `sonify`.
         config: The preset or `SonificationConfig` of the audio. Defaults to `"study"`.
-        size: `(height, width)` to resize to. Defaults to `(bins, frames)`, the size of the magnitudes.
+        size: `(height, width)` to resize to. Defaults to that of `config.image_shape`: the rows of the raster and, in
+            gray, the frames of the audio.
 
     Returns:
-        uint8 array `[height, width]`, the reconstructed image.
+        uint8 array `[height, width]`, or with `color` `[height, width, 3]`: the reconstructed image.
 
     Raises:
         ValueError: `audio` is not such an array, or not finite.
@@ -140,7 +149,7 @@ def desonify(
     """
     config = as_config(config)
     power = _power(check_audio(audio), config.synthesis, config.window)
-    return magnitudes_to_image(spectrograms.power_to_amplitude(power).T, size=size)
+    return magnitudes_to_image(spectrograms.power_to_amplitude(power).T, size=size, config=config)
 
 
 def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) -> Any:
@@ -182,10 +191,15 @@ def db_to_picture(
 ) -> Any:
     """Draws decibels `[..., frames, bins]` as pictures `[..., height, width, 3]` in 0..255.
 
-    The config gives the way and the size of the drawing. It is resized and cropped as
-    `sonikeras.signal.pictures.canvas` describes. See `sonikeras.signal.pictures.draw` for `gradient`.
+    The config gives the way and the size of the drawing, the band and the colors. It is resized and cropped as
+    `sonikeras.signal.pictures.canvas` describes. See `sonikeras.signal.pictures.draw` for `gradient`: pictures in color
+    have one in any case, because they are not rounded.
     """
-    rows, columns = _canvas(db.shape[-2], db.shape[-1], config, image_size, shorter_side, interpolation)
+    resizing = image_size, shorter_side, interpolation
+    if config.color != "gray":
+        return _color_picture(db, config, resizing)
+    db = in_band(db, config)
+    rows, columns = _canvas(db.shape[-2], db.shape[-1], config, *resizing)
     return pictures.draw(
         db,
         rows=rows,
@@ -196,6 +210,39 @@ def db_to_picture(
         stretch=config.drawing == "specshow",
         gradient=gradient,
     )
+
+
+def in_band(db: Any, config: SonificationConfig) -> Any:
+    """The part of decibels `[..., frames, bins]` of the analysis that shows the image: `[..., frames, rows]`.
+
+    On a linear axis these are the bins of the band. On another one they are the rows of the raster.
+    """
+    if config.frequency_scale == "linear":
+        bins = raster.band_of(config, config.analysis)
+        return db if bins == slice(0, db.shape[-1]) else db[..., bins]
+    ops = operations(db)
+    silent = ops.all(db == 0, axis=(-2, -1), keepdims=True)
+    amplitudes = raster.to_rows(_amplitudes(db), config, config.analysis)
+    rows = spectrograms.power_to_db(
+        ops.square(ops.maximum(amplitudes, 0.0)), axis=(-2, -1), reference=1.0, top_db=config.top_db
+    )
+    return ops.where(silent, 0.0, ops.minimum(rows, 0.0) if config.reference == "max" else rows)
+
+
+def _color_picture(db: Any, config: SonificationConfig, resizing: tuple[Any, ...]) -> Any:
+    """Pictures `[..., height, width, 3]` of the planes in decibels `[..., frames, bins]`."""
+    ops = operations(db)
+    levels = 255 * raster.to_rows(_amplitudes(db), config, config.analysis)
+    planes = []
+    for plane in raster.planes_of(levels, config):
+        rows, columns = _canvas(plane.shape[-2], plane.shape[-1], config, *resizing)
+        drawn = ops.matmul(constant(columns, plane), ops.clip(plane, 0, 255))
+        planes.append(ops.matmul(constant(rows, plane), ops.swapaxes(drawn, -1, -2)))
+    return raster.to_rgb(planes, config)
+
+
+def _amplitudes(db: Any) -> Any:
+    return operations(db).exp(db * (math.log(10) / 20))
 
 
 @functools.lru_cache(maxsize=16)

@@ -73,7 +73,8 @@ def magnitudes_to_audio(
     Args:
         magnitudes: float array `[bins, frames]`, lowest frequency first.
         config: `SonificationConfig`.
-        rng: Generator of the random initial phase, for configs that have one. All engines draw the same phase from it.
+        rng: Generator of the random or fixed initial phase, for configs that have one. All engines draw the same phase
+            from it.
         engine: String, `"auto"` or one of `engines()`. Defaults to `"auto"`.
         initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
@@ -97,7 +98,7 @@ def magnitudes_to_audio(
     name = resolve_engine(engine, config, given_phase=initial_phase is not None)
     if name == "mdct":
         return _mdct(magnitudes)
-    random = initial_phase is None and config.initial_phase == "random"
+    random = initial_phase is None and config.initial_phase != "structured"
     if random and rng is None:
         raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
     if name == "librosa":
@@ -188,7 +189,7 @@ def _tensorflow_limitation(config: SonificationConfig, given_phase: bool) -> str
 def _librosa_limitation(config: SonificationConfig, given_phase: bool) -> str | None:
     if config.algorithm not in ("griffin_lim", "fast_griffin_lim"):
         return f"has no algorithm {config.algorithm!r}"
-    if given_phase or config.initial_phase != "random":
+    if given_phase or config.initial_phase == "structured":
         return "has a random initial phase only"
     return None
 

@@ -1,4 +1,7 @@
-"""Image to magnitudes and back: rows are frequencies, columns are time frames, brightness is magnitude."""
+"""Image to magnitudes and back: rows are frequencies, columns are time frames, brightness is magnitude.
+
+`sonikeras.signal.raster` has the places of colors and the axis of frequencies.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.signal._backend import check_real, constant, operations
-from sonikeras.sources.images import to_gray
+from sonikeras.signal.raster import lay_out, planes_of, to_bins, to_rgb, to_rows
+from sonikeras.sources.images import to_color, to_gray
 
 # librosa's `amin`, the smallest amplitude that is told apart in decibels.
 _AMIN = 1e-5
@@ -24,11 +28,12 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
     the resolution of 16 bits at the default `top_db`.
 
     Args:
-        image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
+        image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size. With colors a gray image is one
+            whose three channels are equal: its chroma is exactly neutral.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
-        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first.
+        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first, and 0 outside the config's band.
 
     Raises:
         ValueError: `image` is not such an array.
@@ -39,16 +44,38 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
         >>> image_to_magnitudes(np.eye(64, dtype="uint8") * 255).shape
         (513, 128)
     """
+    config = as_config(config)
+    raster = image_to_raster(image, config).astype(np.float32)
+    floored = _floored(raster, reference=config.reference, top_db=config.top_db)
+    return np.ascontiguousarray(to_bins(floored.T, config).T)
+
+
+def image_to_raster(image: np.ndarray, config: SonificationConfig) -> np.ndarray:
+    """The pixels that a config reads from an image: uint8 `[rows, frames]`, lowest frequency first.
+
+    Args:
+        image: uint8 array `[height, width]` or `[height, width, 3]` (RGB), of any size.
+        config: `SonificationConfig`.
+    """
     import cv2
 
-    config = as_config(config)
-    pixels = to_gray(image)
-    if config.image_interpolation == "area":
-        smaller = (min(pixels.shape[1], config.frames), min(pixels.shape[0], config.bins))
-        pixels = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
-    resized = cv2.resize(pixels, (config.frames, config.bins), interpolation=cv2.INTER_LINEAR)
-    pixels = np.flipud(resized).astype(np.float32)
-    return _floored(pixels, reference=config.reference, top_db=config.top_db)
+    pixels = as_read(image, config)
+
+    def resize(width: int, height: int) -> np.ndarray:
+        resized = pixels
+        if config.image_interpolation == "area":
+            smaller = (min(pixels.shape[1], width), min(pixels.shape[0], height))
+            resized = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+        return np.flipud(cv2.resize(resized, (width, height), interpolation=cv2.INTER_LINEAR)).T
+
+    raster = lay_out(resize, config)
+    return raster.T if config.color == "gray" else np.rint(raster).astype(np.uint8).T
+
+
+def as_read(image: np.ndarray, config: SonificationConfig) -> np.ndarray:
+    """An image as a config reads it: uint8 `[height, width]`, or with colors `[height, width, 3]`."""
+    gray = to_gray(image)
+    return gray if config.color == "gray" else np.asarray(to_color(np.asarray(image)))
 
 
 def pixels_to_magnitudes(
@@ -80,16 +107,43 @@ def pixels_to_magnitudes(
         (2, 128, 513)
     """
     check_real("`pixels`", pixels)
-    ops = operations(pixels)
-    height, width = pixels.shape[-2:]
-    rows = _resizing(height, bins, interpolation)[::-1]
-    columns = _resizing(width, frames, interpolation)
-    resized = ops.matmul(constant(columns, pixels), ops.swapaxes(pixels, -1, -2))
-    resized = ops.matmul(resized, constant(rows.T, pixels))
+    resized = _transposed(pixels, frames, bins, interpolation)
     return _floored(resized, reference=reference, top_db=top_db)
 
 
-def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None = None) -> np.ndarray:
+def images_to_magnitudes(images: Any, config: SonificationConfig) -> Any:
+    """`pixels_to_magnitudes` with the colors and the band of a config.
+
+    Args:
+        images: float32 array or tensor `[..., height, width]`, or with colors `[..., height, width, 3]`, in 0..255.
+            Height and width are static.
+        config: `SonificationConfig`.
+
+    Returns:
+        float32 array or tensor `[..., frames, bins]`, lowest frequency first.
+    """
+    check_real("`images`", images)
+    if config.color != "gray":
+        images = operations(images).moveaxis(images, -1, -3)
+    raster = lay_out(lambda width, height: _transposed(images, width, height, config.image_interpolation), config)
+    return to_bins(_floored(raster, reference=config.reference, top_db=config.top_db), config)
+
+
+def _transposed(pixels: Any, width: int, height: int, interpolation: str) -> Any:
+    """Images `[..., height, width]` resized, transposed and with the lowest row first: `[..., width, height]`."""
+    ops = operations(pixels)
+    rows = _resizing(pixels.shape[-2], height, interpolation)[::-1]
+    columns = _resizing(pixels.shape[-1], width, interpolation)
+    resized = ops.matmul(constant(columns, pixels), ops.swapaxes(pixels, -1, -2))
+    return ops.matmul(resized, constant(rows.T, pixels))
+
+
+def magnitudes_to_image(
+    magnitudes: np.ndarray,
+    *,
+    size: tuple[int, int] | None = None,
+    config: str | SonificationConfig | None = None,
+) -> np.ndarray:
     """The image that magnitudes represent, where 1 is white: the inverse of `image_to_magnitudes`.
 
     It also inverts the resizing. A side that was enlarged to at least twice its length is restored by least squares,
@@ -97,12 +151,28 @@ def magnitudes_to_image(magnitudes: np.ndarray, *, size: tuple[int, int] | None 
 
     Args:
         magnitudes: float array `[bins, frames]`, lowest frequency first.
-        size: `(height, width)` of the image. Defaults to `(bins, frames)`.
+        size: `(height, width)` of the image. Defaults to that of the raster's first plane: `(rows, frames)` without
+            colors.
+        config: Preset or `SonificationConfig`, whose band and colors are read. Defaults to `None`: every bin is a row
+            of a gray image.
 
     Returns:
-        uint8 array `[height, width]`.
+        uint8 array `[height, width]`, or with colors `[height, width, 3]`.
     """
-    pixels = np.clip(np.flipud(magnitudes) * np.float32(255), 0, 255)
+    if config is None:
+        return _restored(magnitudes.T, size)
+    config = as_config(config)
+    planes = planes_of(to_rows(magnitudes.T, config, config.synthesis), config)
+    if config.color == "gray":
+        return _restored(planes[0], size)
+    height, width = config.image_shape[:2] if size is None else size
+    restored = [_restored(plane, (height, width)).astype(np.float32) for plane in planes]
+    return np.rint(to_rgb(restored, config)).astype(np.uint8)
+
+
+def _restored(plane: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    """The pixels of a plane of magnitudes `[width, height]`, lowest row first: uint8 of a size, highest row first."""
+    pixels = np.clip(np.flipud(plane.T) * np.float32(255), 0, 255)
     if size is not None:
         rows, columns = (_restoring(cells, side) for cells, side in zip(pixels.shape, size, strict=True))
         pixels = np.clip(rows @ pixels @ columns.T, 0, 255)

@@ -52,7 +52,14 @@ SOUND = {
     "rho": 1,
     "initial_phase": "structured",
     "transform": "mdct",
+    "color": "ycbcr",
+    "chroma_fraction": 0.25,
+    "min_freq": 200,
+    "max_freq": 8000,
+    "frequency_scale": "mel",
+    "rows": 100,
 }
+COLORED = {"reference": "absolute", "picture_scale": "amplitude"}  # without these there is no color
 DRAWING = {
     "analysis_transform": "mdct",
     "analysis_fft_length": 4096,
@@ -67,7 +74,10 @@ DRAWING = {
 
 def test_sound_key_has_what_decides_the_sound_and_no_more():
     assert {field.name for field in dataclasses.fields(CONFIG)} == {*SOUND, *DRAWING}
-    keys = {CONFIG.replace(**{name: value}).sound_key() for name, value in SOUND.items()}
+    keys = {
+        CONFIG.replace(**({name: value} | (COLORED if name == "color" else {}))).sound_key()
+        for name, value in SOUND.items()
+    }
     assert len(keys | {CONFIG.sound_key()}) == len(SOUND) + 1
     drawing = [{"analysis_frame_step": 1024} | {name: value} for name, value in DRAWING.items()]
     assert {CONFIG.replace(**changes).sound_key() for changes in drawing} == {CONFIG.sound_key()}
@@ -105,7 +115,10 @@ def test_windows_must_overlap(changes):
         ({"momentum": 1.1}, "`momentum` must be a number in 0..1. Received: momentum=1.1"),
         ({"momentum": float("nan")}, "`momentum` must be a number in 0..1"),
         ({"algorithm": "slow"}, "Unknown `algorithm`.*'fast_griffin_lim'.*Received: algorithm='slow'"),
-        ({"initial_phase": "zero"}, r"Unknown `initial_phase`. Allowed values: \['random', 'structured'\]. Received"),
+        (
+            {"initial_phase": "zero"},
+            r"Unknown `initial_phase`. Allowed values: \['random', 'structured', 'fixed'\].",
+        ),
         ({"transform": "dct"}, r"Unknown `transform`. Allowed values: \['stft', 'mdct'\]. Received: transform='dct'"),
         (
             {"transform": "mdct", "frame_step": 256},
@@ -158,7 +171,7 @@ def test_a_resolved_config_is_the_same_chain(name):
     config = SonificationConfig.preset(name)
     resolved = config.resolved()
     assert resolved.analysis == config.analysis and resolved.sound_key() == config.sound_key()
-    assert None not in dataclasses.asdict(resolved).values()
+    assert None not in [getattr(resolved, name) for name in DRAWING]
     assert resolved == resolved.resolved() and (resolved == config) == (name == "study")
 
 
