@@ -426,7 +426,14 @@ def test_longest_config_survives_writing(tmp_path, format):
         momentum=0.12345678901234567,
         colormap="\U0001f600" * 128,
         iterations=100_000,
-    )
+        initial_phase="structured",
+        color="ycbcr",
+        chroma_fraction=0.12345678901234567,
+        min_freq=123.45678901234567,
+        max_freq=9876.543210987654,
+        frequency_scale="linear",
+        rows=123,
+    ).resolved()
     sonikeras.write_audio(tmp_path / f"a.{format}", TONE, config)
     assert sonikeras.read_audio(tmp_path / f"a.{format}")[1] == config
 
