@@ -81,16 +81,18 @@ def shown(value: Any, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
 
 
-def check_audio(audio: Any) -> np.ndarray:
-    """Mono audio as float32.
+def check_audio(audio: Any, *, panning: bool = False) -> np.ndarray:
+    """Audio as float32: mono, `[samples]`, or with `panning` also stereo, `[samples, 2]`.
 
     Raises:
         ValueError: The rank or type is another one, or there are no samples, NaN or infinity.
     """
     audio = np.asarray(audio)
-    if audio.ndim != 1 or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
+    stereo = panning and audio.shape[1:] == (2,)
+    if not (audio.ndim == 1 or stereo) or not np.issubdtype(audio.dtype, np.floating) or audio.size == 0:
+        shape, mono = ("[samples] or [samples, 2]", "") if panning else ("[samples]", "mono, ")
         raise ValueError(
-            f"`audio` must be a float array of shape [samples] with at least 1 sample, mono, in -1..1. "
+            f"`audio` must be a float array of shape {shape} with at least 1 sample, {mono}in -1..1. "
             f"Received: shape={audio.shape}, dtype={audio.dtype}"
         )
     if not np.isfinite(audio).all():

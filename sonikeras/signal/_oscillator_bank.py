@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sonikeras.config._checks import check_integer, shown
+from sonikeras.config._checks import check_integer
+from sonikeras.config._raster import check_frequencies
 
 
 class Bank(NamedTuple):
@@ -66,25 +67,6 @@ def as_bank(frequencies: Any, *, sample_rate: Any, frames: Any, frame_step: Any)
     return Bank(check_frequencies(frequencies, sample_rate), sample_rate, frames, frame_step)
 
 
-def check_frequencies(frequencies: Any, sample_rate: int) -> tuple[float, ...]:
-    """The frequencies of rows as a tuple of floats.
-
-    Raises:
-        ValueError: They are not numbers, not increasing, or not all above 0 and below half the sample rate.
-    """
-    rule = "`frequencies` must be increasing numbers in Hz, above 0 and below half the sample rate"
-    try:
-        values = np.asarray(frequencies, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{rule}. Received: frequencies={shown(frequencies)}") from None
-    if values.ndim != 1 or not values.size:
-        raise ValueError(f"{rule}, at least one. Received: frequencies={shown(frequencies)}")
-    below, above = values[0] > 0, values[-1] < sample_rate / 2
-    if not (below and above and (np.diff(values) > 0).all()):
-        raise ValueError(f"{rule}. Received: frequencies={shown(values.tolist())}, sample_rate={sample_rate}")
-    return tuple(values.tolist())
-
-
 def phases(bank: Bank, samples: np.ndarray) -> np.ndarray:
     """The phases `[samples, rows]` of the sinusoids at some samples."""
     cycles = samples[:, None] / bank.sample_rate * np.array(bank.frequencies)
@@ -107,8 +89,11 @@ def tables(bank: Bank, multiple: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.lru_cache(maxsize=64)
 def highest_peak(bank: Bank) -> float:
     """The highest peak of the audio of any image in 0..1: with all rows white whose sinusoids have the same sign."""
+    of_row = 2 * np.pi / bank.sample_rate * np.outer(np.arange(bank.frame_step), bank.frequencies)
+    of_cosine, of_sine = np.cos(of_row), np.sin(of_row)
     worst = 0.0
-    for column in range(bank.frames):
-        waves = np.cos(phases(bank, np.arange(bank.frame_step) + column * bank.frame_step))
+    for theta in phases(bank, np.arange(bank.frames) * bank.frame_step):
+        waves = np.cos(theta) * of_cosine - np.sin(theta) * of_sine
+        # The positive waves add up to half of this where the sum is positive, as do the negative ones where it is not.
         worst = max(worst, float((np.abs(waves).sum(axis=1) + np.abs(waves.sum(axis=1))).max()) / 2)
     return worst

@@ -28,8 +28,13 @@ def _anchors(bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     return np.cos(theta), np.sin(theta)
 
 
-def project(segments: np.ndarray, bank: Bank) -> np.ndarray:
-    """The inner products `[frames, rows]` of audio with what each pixel adds to it: the transpose of the synthesis."""
+def project(audio: np.ndarray, bank: Bank) -> np.ndarray:
+    """The inner products `[frames, rows]` of audio `[frames * frame_step]` with what each pixel adds to it.
+
+    It is the transpose of the synthesis, before scaling.
+    """
+    step = bank.frame_step
+    segments = np.pad(audio, (step // 2, step - step // 2)).reshape(bank.frames + 1, step)
     position, of_cosine, of_sine = _segment(bank)
     cosine, sine = _anchors(bank)
 
@@ -107,6 +112,7 @@ def smoothed(normal: np.ndarray, weight: float, *, frames: int, ridge: float) ->
     return matrix
 
 
-def roughness(magnitudes: np.ndarray) -> float:
-    """The sum of the squared differences of neighboring pixels."""
-    return sum(float(np.square(np.diff(magnitudes, axis=axis)).sum()) for axis in (0, 1))
+def roughness(magnitudes: np.ndarray, rows: int) -> float:
+    """The sum of the squared differences of neighboring pixels. `magnitudes` is flat, column by column."""
+    pixels = magnitudes.reshape(-1, rows)
+    return sum(float(np.square(np.diff(pixels, axis=axis)).sum()) for axis in (0, 1))

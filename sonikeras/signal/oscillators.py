@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.config import limits
+from sonikeras.config import FREQUENCY_SCALES, limits
 from sonikeras.config._checks import check_choice, check_integer, check_number
+from sonikeras.config._raster import evenly_spaced
 from sonikeras.signal import _oscillator_bank as banks, _oscillator_equations as equations
 from sonikeras.signal._backend import check_real, constant, operations
 from sonikeras.signal._oscillator_bank import low_crest_phases
 from sonikeras.signal.spectrograms import analysis_window
 
 __all__ = [
-    "FREQUENCY_SCALES",
     "amplitude",
     "audio_to_magnitudes",
     "low_crest_phases",
@@ -29,14 +29,15 @@ __all__ = [
     "row_power",
 ]
 
-FREQUENCY_SCALES = ("linear", "log", "mel")
+# The inverse weighs contrast, the mean square of the difference of neighboring pixels in 0..1, against noise, its power
+# relative to that of a white row. It begins with the contrast of photos. The lowest values keep the equations solvable.
+_CONTRAST = 0.01
 
-# The mean square of the difference of neighboring pixels in photographs, in 0..1.
-_ROUGHNESS = 0.01
+
+_LEAST_CONTRAST = 1e-6
 
 
-# The lowest noise that the inverse expects, relative to a white row: it keeps double precision stable.
-_LEAST_NOISE = 1e-11
+_LEAST = 1e-11
 
 
 def row_frequencies(rows: int, *, min_freq: float, max_freq: float, scale: str = "log") -> np.ndarray:
@@ -64,11 +65,7 @@ def row_frequencies(rows: int, *, min_freq: float, max_freq: float, scale: str =
     check_number("min_freq", min_freq, "a frequency above 0 Hz", lambda x: x > 0)
     check_number("max_freq", max_freq, "a finite frequency above `min_freq`", lambda x: x > min_freq)
     check_choice("scale", scale, FREQUENCY_SCALES)
-    if scale == "mel":
-        import librosa
-
-        return np.asarray(librosa.mel_frequencies(rows, fmin=min_freq, fmax=max_freq), np.float64)
-    return (np.geomspace if scale == "log" else np.linspace)(min_freq, max_freq, rows)
+    return evenly_spaced(rows, min_freq, max_freq, scale)
 
 
 def amplitude(frequencies: Sequence[float], *, sample_rate: int, frames: int, frame_step: int) -> float:
@@ -184,12 +181,13 @@ def audio_to_magnitudes(
     """The magnitudes of audio from `magnitudes_to_audio`, by regularized least squares: its inverse.
 
     The sinusoids and their phases are known, so the audio is linear in the magnitudes. Among magnitudes that explain
-    the audio equally well, the smoothest ones are found: what neighboring pixels may differ is weighed against the
-    noise in the audio, which shows in what no magnitudes explain. Negative values are then set to 0.
+    the audio equally well, the smoothest ones are found: the contrast of neighboring pixels is weighed against the
+    noise in the audio, which shows in what no magnitudes explain. Negative values are then set to 0. A constant offset
+    of the audio has no effect.
 
     A row and a column are resolved where the distance of the rows in Hz times the duration of a column is at least 1/2.
     Below that, neighboring rows blur as soon as there is noise. At the setting of The vOICe these are the rows below
-    900 Hz. Audio of 16 bits resolves even them in photographs, at a PSNR of about 40 dB.
+    900 Hz. Audio of 16 bits resolves even them: photos come back with a PSNR of 53 to 58 dB, with 30 dB of noise 32 dB.
 
     The audio must begin with the first sample of the scan: a delay of one sample turns the phase of 5 kHz by a quarter
     of a cycle at 22,050 Hz.
@@ -231,19 +229,24 @@ def audio_to_magnitudes(
     rows, samples = len(bank.frequencies), frames * frame_step
     limits.check("oscillator_cells", 2 * frames * rows**2, "The inverse of oscillators, 2 times `frames` times rows^2,")
     audio = np.asarray(audio, np.float64)[:samples] * banks.highest_peak(bank)
-    audio = np.pad(audio, (frame_step // 2, samples + frame_step - frame_step // 2 - len(audio)))
-    projected = equations.project(audio.reshape(frames + 1, frame_step), bank).reshape(-1)
+    audio = np.pad(audio, (0, samples - len(audio)))
+    projected = np.stack([equations.project(x, bank).reshape(-1) for x in (audio, np.ones(samples))], axis=1)
     normal = equations.normal_matrix(bank)
     white = float(normal[0].mean())  # the energy of a white pixel
-    noise = _LEAST_NOISE
-    for _ in range(2):  # the second time with the noise that the first result leaves
-        weight = noise * white / _ROUGHNESS
-        matrix = equations.smoothed(normal, weight, frames=frames, ridge=_LEAST_NOISE * white)
+    noise, contrast = _LEAST, _CONTRAST
+    for _ in range(3):  # with the noise that the first result leaves, then with the contrast of the second
+        weight = noise / contrast * white
+        matrix = equations.smoothed(normal, weight, frames=frames, ridge=_LEAST * white)
         factor = cholesky_banded(matrix, overwrite_ab=True, lower=True, check_finite=False)
-        found = cho_solve_banded((factor, True), projected, check_finite=False)
-        rough = equations.roughness(found.reshape(frames, rows))
-        unexplained = audio @ audio - found @ projected - weight * rough
-        noise = max(unexplained / max(samples - frames * rows, samples / 8) / white, _LEAST_NOISE)
+        of_audio, of_offset = cho_solve_banded((factor, True), projected, check_finite=False).T
+        # A constant is one more unknown of the least squares: files are rounded down, and microphones have an offset.
+        offset = (audio.sum() - projected[:, 1] @ of_audio) / (samples - projected[:, 1] @ of_offset)
+        found = of_audio - offset * of_offset
+        if noise > _LEAST:
+            contrast = max(equations.roughness(np.maximum(found, 0), rows) / (2 * frames * rows), _LEAST_CONTRAST)
+        unexplained = audio @ audio - found @ projected[:, 0] - offset * audio.sum()
+        unexplained -= weight * equations.roughness(found, rows)
+        noise = max(unexplained / max(samples - frames * rows, samples / 8) / white, _LEAST)
     return np.maximum(found, 0).reshape(frames, rows).astype(np.float32)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig, TransformSettings
-from sonikeras.config._raster import raster_of, row_edges
+from sonikeras.config._raster import band_of as frequency_band, raster_of, row_edges
 from sonikeras.config._transforms import bin_edges, bins_between
 from sonikeras.signal._backend import constant, operations
 
@@ -143,6 +143,8 @@ def _chroma(red: Any, green: Any, blue: Any) -> list[Any]:
 
 def _rows_are_bins(config: SonificationConfig) -> bool:
     bins = raster_of(config).bins
+    if config.transform == "oscillators":
+        return True
     return config.frequency_scale == "linear" and config.rows in (None, bins.stop - bins.start)
 
 
@@ -160,7 +162,9 @@ def _spread(config: SonificationConfig) -> np.ndarray | None:
 def _reading(config: SonificationConfig, transform: str, fft_length: int) -> tuple[slice, np.ndarray | None]:
     """The bins of a transform that show the rows, and the matrix `[bins, rows]` that reads these from them."""
     synthesis = config.synthesis
-    bins = bins_between(transform, fft_length, config.sample_rate, config.min_freq, config.max_freq)
+    if transform == "oscillators":
+        return raster_of(config).bins, None
+    bins = bins_between(transform, fft_length, config.sample_rate, *frequency_band(config))
     if (transform, fft_length) == (synthesis.transform, synthesis.fft_length) and _rows_are_bins(config):
         return bins, None
     edges = bin_edges(transform, fft_length, config.sample_rate)[bins.start : bins.stop + 1]
