@@ -11,7 +11,7 @@ import numpy as np
 
 from sonikeras.config import limits
 from sonikeras.config._checks import check_integer, check_number, shown
-from sonikeras.config._raster import band_of, narrowest_row, planes
+from sonikeras.config._raster import narrowest_row, planes, row_edges
 from sonikeras.config._transforms import bins_between
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _oscillators(
             **_whole_columns(width, base, changed),
         }
     check_number("duration", duration, "a number of seconds above 0", lambda x: x > 0)
-    low, high = band_of(base)
-    cells = duration * ((base.sample_rate / 2 if high is None else high) - (low or 0.0))
+    lowest, *_, highest = row_edges(base)
+    cells = duration * (highest - lowest)
     limits.check("config_cells", math.ceil(cells), f"The pixels of `duration={duration:g}`")
     share = {"gray": 1.0, "rgb": 1 / 3, "ycbcr": 1 - base.chroma_fraction}[base.color]  # of the first plane
     rows = max(round(math.sqrt(cells * share * height / width)), 2) if rows is None else rows

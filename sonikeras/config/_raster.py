@@ -103,6 +103,11 @@ def check_oscillators(config: SonificationConfig) -> None:
             "`analysis_transform` must be 'stft' or 'mdct' unless `transform` is 'oscillators'. "
             f"Received: transform={config.transform!r}, analysis_transform='oscillators'"
         )
+    if oscillators and config.analysis_transform == "mdct":
+        raise ValueError(
+            "With `transform='oscillators'`, `analysis_transform` must be None, 'oscillators' or 'stft': the MDCT of a "
+            "sinusoid depends on its phase. Received: analysis_transform='mdct'"
+        )
     if oscillators and (config.min_freq == 0 or config.max_freq == config.sample_rate / 2):
         raise ValueError(
             "With `transform='oscillators'`, `min_freq` must be above 0 and `max_freq` below half of `sample_rate`, "
@@ -257,14 +262,6 @@ def _oscillator_edges(config: SonificationConfig) -> np.ndarray:
     middle = (centers[1:] + centers[:-1]) / 2
     edges = inverse(np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]]))
     return np.clip(edges, 0, half)
-
-
-def band_of(config: SonificationConfig) -> tuple[float | None, float | None]:
-    """The frequencies in Hz between which another transform shows the image. `None` is no bound."""
-    if config.transform == "oscillators":
-        edges = row_edges(config)
-        return float(edges[0]), float(edges[-1])
-    return config.min_freq, config.max_freq
 
 
 def narrowest_row(config: SonificationConfig, rows: int) -> float:

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
 import pkgutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ import numpy as np
 from sonikeras.config import _choices as choices, limits
 from sonikeras.config._checks import check_choice, check_integer, check_number, check_overlap, plain, shown
 from sonikeras.config._files import parse_fields, write_json
-from sonikeras.config._fitting import fitting, memory
+from sonikeras.config._fitting import fitting
 from sonikeras.config._presets import PRESETS, presets
 from sonikeras.config._raster import (
     check_band,
@@ -26,8 +25,8 @@ from sonikeras.config._raster import (
     check_frequencies,
     check_oscillators,
     raster_of,
-    row_frequencies,
 )
+from sonikeras.config._sizes import check_sizes
 from sonikeras.config._transforms import TransformSettings, check_transform, number_of_bins
 
 # The version of `to_dict`. Version 1 (sonikeras 0.1.0) had no `version` entry, and no `None` in `analysis_*`: fields
@@ -236,32 +235,7 @@ class SonificationConfig:
                 f"`colormap` must be a matplotlib colormap's name, of at most {_LONGEST_NAME} characters. "
                 f"Received: colormap={shown(self.colormap)}"
             )
-        self._check_sizes()
-
-    def _check_sizes(self) -> None:
-        """Limits the memory and time that the chain takes, whoever wrote the config."""
-        cells = self.bins * self.frames
-        limits.check(
-            "config_cells",
-            cells,
-            f"The magnitudes, `fft_length` // 2 times `frames`, which take {memory(cells)} of memory,",
-        )
-        columns, bins = self.samples // self.analysis.frame_step + 1, self.analysis.fft_length // 2 + 1
-        if self.transform == "oscillators":
-            row_frequencies(self)
-            limits.check("oscillator_samples", self.bins * self.samples, "The oscillators, `rows` times samples,")
-            longest = max(self.frame_step, self.analysis.frame_length) * max(self.bins, columns)
-            limits.check("config_cells", longest, "The tables of oscillators, `frame_length` times rows or `frames`,")
-        if self.analysis.transform == "oscillators":
-            bins = self.bins
-        limits.check(
-            "config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,"
-        )
-        rows = raster_of(self).rows
-        if self.frequency_scale != "linear" or self.rows is not None or self.color != "gray":
-            cells = rows * max(self.bins, bins)
-            limits.check("config_cells", cells, "The matrix between rows and bins, `rows` times `fft_length` // 2,")
-        limits.check("picture_pixels", math.prod(self.picture_size), "`picture_size`")
+        check_sizes(self)
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:

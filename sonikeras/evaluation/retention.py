@@ -268,7 +268,8 @@ def signal_retention(
     """
     import tensorflow as tf
 
-    config, audio, gray = as_config(config), check_audio(audio), to_gray(image)
+    config, gray = as_config(config), to_gray(image)
+    audio = chain.to_mono(check_audio(audio, panning=config.panning), config)
     if audio.size != config.samples:
         raise ValueError(
             f"`audio` must have shape ({config.samples},), the config's length. Received: audio of shape {audio.shape}"

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig
-from sonikeras.signal import chain, mdct, pictures
+from sonikeras.signal import chain, mdct, oscillators, pictures
 from sonikeras.signal._backend import operations
+from sonikeras.signal.engines import oscillator_settings
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.signal.spectrograms import periodic_window
 
@@ -22,7 +23,7 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     """The spectral convergence: `||magnitudes of the audio - magnitudes of the image|| / ||magnitudes of the image||`.
 
     Args:
-        audio: float32 array `[samples]`, of the config's length.
+        audio: float32 array `[samples]`, of the config's length, before panning.
         image: uint8 array `[height, width]` or `[height, width, 3]`.
         config: `SonificationConfig`.
 
@@ -39,6 +40,8 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     wanted = np.ascontiguousarray(image_to_magnitudes(image, config=config).T)
     if config.transform == "mdct":
         found = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
+    elif config.transform == "oscillators":
+        found = oscillators.audio_to_magnitudes(audio, frames=config.frames, **oscillator_settings(config))
     else:
         found = _stft_magnitudes(audio, config)
     found -= wanted

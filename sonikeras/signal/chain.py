@@ -93,7 +93,7 @@ def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -
         (1025, 44)
     """
     config = as_config(config)
-    db = audio_to_db(_checked_mono(audio, config), config)
+    db = audio_to_db(check_audio(audio, panning=config.panning), config)
     return np.ascontiguousarray(db.T)
 
 
@@ -120,7 +120,7 @@ def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np
         (600, 1200, 3)
     """
     config = as_config(config)
-    drawn = db_to_picture(audio_to_db(_checked_mono(audio, config), config), config)
+    drawn = db_to_picture(audio_to_db(check_audio(audio, panning=config.panning), config), config)
     return np.rint(drawn).astype(np.uint8)
 
 
@@ -157,7 +157,7 @@ def desonify(
         (64, 64)
     """
     config = as_config(config)
-    audio = _checked_mono(audio, config)
+    audio = to_mono(check_audio(audio, panning=config.panning), config)
     if config.transform == "oscillators":
         magnitudes = oscillators.audio_to_magnitudes(audio, frames=config.frames, **oscillator_settings(config))
         return magnitudes_to_image(magnitudes.T, size=size, config=config)
@@ -165,21 +165,24 @@ def desonify(
     return magnitudes_to_image(spectrograms.power_to_amplitude(power).T, size=size, config=config)
 
 
-def _checked_mono(audio: Any, config: SonificationConfig) -> np.ndarray:
-    """Audio as `to_mono` returns it, checked."""
-    return to_mono(check_audio(audio, panning=config.panning), config)
-
-
 def to_mono(audio: Any, config: SonificationConfig) -> Any:
     """Audio as it is before panning: `[..., samples]` of `[..., samples]`, or if the config pans `[..., samples, 2]`.
 
     Audio with a last dimension of 2 counts as panned.
     """
-    return panning.unpan(audio) if config.panning and audio.shape[-1] == 2 else audio
+    return panning.unpan(audio, panned=config.samples) if config.panning and audio.shape[-1] == 2 else audio
 
 
 def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) -> Any:
-    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, differentiable. `seed` determines a random phase."""
+    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, differentiable. `seed` determines a random phase.
+
+    With `panning` it is `[..., samples, 2]`.
+    """
+    audio = _synthesize(magnitudes, config, seed)
+    return panning.pan(audio, sample_rate=config.sample_rate) if config.panning else audio
+
+
+def _synthesize(magnitudes: Any, config: SonificationConfig, seed: int) -> Any:
     if config.transform == "mdct":
         return mdct.magnitudes_to_audio(magnitudes)
     if config.transform == "oscillators":
@@ -192,7 +195,11 @@ def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) ->
 
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
-    """Decibels `[..., frames, bins]` of audio `[..., samples]`. Each clip is an example with its own reference."""
+    """Decibels `[..., frames, bins]` of audio `[..., samples]`. Each clip is an example with its own reference.
+
+    The audio may also be panned: see `to_mono`.
+    """
+    audio = to_mono(audio, config)
     power = _power(operations(audio).convert_to_tensor(audio), config.analysis, config)
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
@@ -206,10 +213,20 @@ def _power(audio: Any, settings: TransformSettings, config: SonificationConfig) 
     if transform == "oscillators":
         rows = oscillator_settings(config) | {"frame_step": frame_step}
         power = oscillators.row_power(audio, frame_length=frame_length, window=config.window, **rows)
-        return power / oscillators.amplitude(frames=config.frames, **oscillator_settings(config)) ** 2
-    return spectrograms.stft_power(
+        return power / _white(config) ** 2
+    power = spectrograms.stft_power(
         audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
     )
+    if config.transform == "oscillators":
+        power = (
+            power / (_white(config) * float(spectrograms.periodic_window(config.window, frame_length).sum()) / 2) ** 2
+        )
+    return power
+
+
+def _white(config: SonificationConfig) -> float:
+    """The amplitude of a white row of oscillators."""
+    return oscillators.amplitude(frames=config.frames, **oscillator_settings(config))
 
 
 def db_to_picture(
@@ -247,9 +264,10 @@ def db_to_picture(
 def in_band(db: Any, config: SonificationConfig) -> Any:
     """The part of decibels `[..., frames, bins]` of the analysis that shows the image: `[..., frames, rows]`.
 
-    On a linear axis these are the bins of the band. On another one they are the rows of the raster.
+    On a linear axis these are the bins of the band. On another one, and for oscillators, they are the rows of the raster.
     """
-    if config.frequency_scale == "linear" or raster.is_read_directly(config, config.analysis):
+    by_bins = config.frequency_scale == "linear" and config.transform != "oscillators"
+    if by_bins or raster.is_read_directly(config, config.analysis):
         bins = raster.band_of(config, config.analysis)
         return db if bins == slice(0, db.shape[-1]) else db[..., bins]
     ops = operations(db)

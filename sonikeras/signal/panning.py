@@ -81,16 +81,18 @@ def pan(audio: Any, *, sample_rate: int) -> Any:
     late = sum(
         ops.take(padded, constant(first + tap, audio), axis=-1) * constant(weights[tap], audio) for tap in range(_TAPS)
     )
-    left, right = (constant(gain, audio) for gain in _gains(samples))
-    from_left = constant(_from_left(samples), audio)
+    left, right = (constant(gain, audio) for gain in _gains(samples, samples))
+    from_left = constant(_from_left(samples, samples), audio)
     return ops.stack([left * ops.where(from_left, audio, late), right * ops.where(from_left, late, audio)], axis=-1)
 
 
-def unpan(stereo: Any) -> Any:
+def unpan(stereo: Any, *, panned: int | None = None) -> Any:
     """The mono audio of `pan`: at each sample what the near ear hears, at its original level.
 
     Args:
-        stereo: float array or tensor `[..., samples, 2]` of all samples that `pan` returned.
+        stereo: float array or tensor `[..., samples, 2]`, from the first sample that `pan` returned.
+        panned: Integer, the number of samples that `pan` returned. Further ones count as at the right. Defaults to
+            `None`: those of `stereo`.
 
     Returns:
         float32 array or tensor `[..., samples]`.
@@ -109,24 +111,25 @@ def unpan(stereo: Any) -> Any:
     ops = operations(stereo)
     stereo = ops.cast(stereo, "float32")
     samples = stereo.shape[-2]
-    left, right = (constant(1 / gain, stereo) for gain in _gains(samples))
-    from_left = constant(_from_left(samples), stereo)
+    left, right = (constant(1 / gain, stereo) for gain in _gains(samples, panned or samples))
+    from_left = constant(_from_left(samples, panned or samples), stereo)
     return ops.where(from_left, left * stereo[..., 0], right * stereo[..., 1])
 
 
-def _progress(samples: int) -> np.ndarray:
-    return (np.arange(samples) + 0.5) / samples
+def _progress(samples: int, whole: int) -> np.ndarray:
+    """Where samples are between left and right, if a whole number of them is panned: in 0..1."""
+    return np.minimum((np.arange(samples) + 0.5) / whole, 1)
 
 
 @functools.lru_cache(maxsize=8)
-def _from_left(samples: int) -> np.ndarray:
-    return _progress(samples) < 0.5
+def _from_left(samples: int, whole: int) -> np.ndarray:
+    return _progress(samples, whole) < 0.5
 
 
 @functools.lru_cache(maxsize=8)
-def _gains(samples: int) -> tuple[np.ndarray, np.ndarray]:
+def _gains(samples: int, whole: int) -> tuple[np.ndarray, np.ndarray]:
     """The factors of the left and the right channel. At either end one of them is almost 0."""
-    angle = np.pi / 2 * _progress(samples)
+    angle = np.pi / 2 * _progress(samples, whole)
     return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
 
 
@@ -138,7 +141,7 @@ def _delay(samples: int, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
         `(first, weights)`: the first sample `[samples]` that each is interpolated from, and the weights
         `[_TAPS, samples]` of this and the following samples.
     """
-    azimuth = np.pi * (_progress(samples) - 0.5)
+    azimuth = np.pi * (_progress(samples, samples) - 0.5)
     position = np.arange(samples) - interaural_delay(azimuth) * sample_rate
     first = np.floor(position).astype(np.int32) - (_TAPS // 2 - 1)
     distance = first + np.arange(_TAPS)[:, None] - position

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig, TransformSettings
-from sonikeras.config._raster import band_of as frequency_band, raster_of, row_edges
+from sonikeras.config._raster import raster_of, row_edges, row_frequencies
 from sonikeras.config._transforms import bin_edges, bins_between
 from sonikeras.signal._backend import constant, operations
 
@@ -164,7 +164,10 @@ def _reading(config: SonificationConfig, transform: str, fft_length: int) -> tup
     synthesis = config.synthesis
     if transform == "oscillators":
         return raster_of(config).bins, None
-    bins = bins_between(transform, fft_length, config.sample_rate, *frequency_band(config))
+    if config.transform == "oscillators":  # between sinusoids there is silence, so a row is its nearest bin
+        nearest = np.rint(np.array(row_frequencies(config)) * fft_length / config.sample_rate).astype(int)
+        return slice(0, fft_length // 2 + 1), np.eye(fft_length // 2 + 1, dtype=np.float32)[:, nearest]
+    bins = bins_between(transform, fft_length, config.sample_rate, config.min_freq, config.max_freq)
     if (transform, fft_length) == (synthesis.transform, synthesis.fft_length) and _rows_are_bins(config):
         return bins, None
     edges = bin_edges(transform, fft_length, config.sample_rate)[bins.start : bins.stop + 1]

@@ -76,13 +76,13 @@ def from_pcm16(pcm: np.ndarray) -> np.ndarray:
 
 
 def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | SonificationConfig = "study") -> None:
-    """Writes audio as 16-bit PCM, mono, with the config in the comment of the file.
+    """Writes audio as 16-bit PCM, with the config in the comment of the file.
 
     The config makes it possible to reconstruct the image from the file alone.
 
     Args:
         path: Path with the extension `.wav` or `.flac`.
-        audio: float array `[samples]` in -1..1.
+        audio: float array `[samples]` in -1..1, mono, or if the config has `panning` `[samples, 2]`.
         config: The config of the audio: preset, `SonificationConfig`, or path to one. Defaults to `"study"`.
 
     Raises:
@@ -96,7 +96,7 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
         ((22050,), True)
     """
     config = as_config(config)
-    audio = check_audio(audio)
+    audio = check_audio(audio, panning=config.panning)
     extension = os.path.splitext(path)[1].lower()
     if extension not in _WRITTEN:
         raise ValueError(f"`path` must end in one of {list(_WRITTEN)}. Received: path={os.fspath(path)}")
@@ -104,11 +104,14 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, config: str | Sonifi
 
 
 def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str) -> bytes:
-    """The file of int16 `[samples]`, as `write_audio` writes it. `extension` is `".wav"` or `".flac"`."""
+    """The file of int16 `[samples]` or `[samples, channels]`, as `write_audio` writes it.
+
+    `extension` is `".wav"` or `".flac"`.
+    """
     import soundfile
 
-    data = io.BytesIO()
-    with soundfile.SoundFile(data, "w", config.sample_rate, 1, "PCM_16", format=_WRITTEN[extension]) as file:
+    data, channels = io.BytesIO(), 1 if pcm.ndim == 1 else pcm.shape[1]
+    with soundfile.SoundFile(data, "w", config.sample_rate, channels, "PCM_16", format=_WRITTEN[extension]) as file:
         file.comment = _comment(config)
         file.write(pcm)
     return data.getvalue()
@@ -120,7 +123,7 @@ def _comment(config: SonificationConfig) -> str:
 
 
 def decode_pcm16(data: bytes) -> np.ndarray:
-    """The samples of a file from `encode_pcm16`: int16 `[samples]`."""
+    """The samples of a file from `encode_pcm16`: int16 `[samples]` or `[samples, channels]`."""
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="int16")[0]
@@ -135,8 +138,9 @@ def read_audio(
 ) -> tuple[np.ndarray, SonificationConfig]:
     """Reads audio, and the config that the file carries.
 
-    Channels are averaged. Other sample rates are converted to that of the config by soxr at high quality, as in
-    `librosa.load`. The content of a file determines its format, whatever its name.
+    Channels are averaged, unless the config has `panning` and the file two channels. Other sample rates are converted
+    to that of the config by soxr at high quality, as in `librosa.load`. The content of a file determines its format,
+    whatever its name.
 
     All samples are read: up to the end of the file if the sizes in its header are placeholders, such as those of a
     program that writes to a pipe. A file that is shorter than its header states is truncated, and raises an error.
@@ -152,7 +156,8 @@ def read_audio(
         name: String, the name of the file in errors. Defaults to the path.
 
     Returns:
-        `(audio, config)`: float32 array `[samples]` in -1..1 at `config.sample_rate`, and a `SonificationConfig`.
+        `(audio, config)`: float32 array `[samples]` in -1..1 at `config.sample_rate`, or with `panning` and two
+        channels `[samples, 2]`, and a `SonificationConfig`.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -187,34 +192,40 @@ def _read(
             limits.check("audio_rate_lowest", rate, name)
             limits.check("audio_channels", recording.channels, name)
             config = config or _config_in(recording.comments, name) or SonificationConfig.preset("study")
-            mono = _mono(recording, needed(rate, config), max(1, config.sample_rate / rate), name)
+            stereo = config.panning and recording.channels == 2
+            audio = _samples(recording, needed(rate, config), max(1, config.sample_rate / rate), name, stereo=stereo)
     except Unreadable as error:
         raise ValueError(
             f"An audio file must be a whole WAV, FLAC, Ogg, MP3, AIFF, AU or CAF file. Received: {name} ({error})"
         ) from error
-    if not np.isfinite(mono).all():
+    if not np.isfinite(audio).all():
         raise ValueError(f"An audio file must hold finite samples. Received: {name} with NaN or infinity")
     if rate != config.sample_rate:
         import librosa
 
-        mono = librosa.resample(mono, orig_sr=rate, target_sr=config.sample_rate, res_type="soxr_hq")
-    return mono[:samples].astype(np.float32, copy=False), config
+        audio = librosa.resample(audio, orig_sr=rate, target_sr=config.sample_rate, res_type="soxr_hq", axis=0)
+    return audio[:samples].astype(np.float32, copy=False), config
 
 
-def _mono(recording: Recording, wanted: int | None, growth: float, name: str) -> np.ndarray:
+def _samples(recording: Recording, wanted: int | None, growth: float, name: str, *, stereo: bool) -> np.ndarray:
     """The mean of the channels of a recording, float32 `[frames]`: of all frames, or of the first ones.
+
+    With `stereo` it is both of two channels, `[frames, 2]`.
 
     Its length, also after resampling, is checked before memory is allocated.
     """
     frames, known = recording.frames, [n for n in (wanted, recording.frames) if n is not None]
     size = min(known) if known else int(limits.get("audio_samples") / growth)
     limits.check("audio_samples", math.ceil(size * growth), name)
-    mono, done = np.empty(size, np.float32), 0  # memory is allocated when it is written to
+    audio, done = np.empty((size, 2) if stereo else size, np.float32), 0  # memory is allocated when it is written to
     for block in recording.blocks():
         if not known and done + len(block) > size:
             limits.check("audio_samples", math.ceil((done + len(block)) * growth), name)
         part = block[: size - done]
-        part.mean(axis=1, out=mono[done : done + len(part)])
+        if stereo:
+            audio[done : done + len(part)] = part
+        else:
+            part.mean(axis=1, out=audio[done : done + len(part)])
         done += len(part)
         if known and done == size:
             break
@@ -224,7 +235,7 @@ def _mono(recording: Recording, wanted: int | None, growth: float, name: str) ->
     if not done or not whole:
         stated = f" of {frames}" if frames else ""
         raise ValueError(f"An audio file must hold all of its samples. Received: {name} ({done}{stated} samples)")
-    return mono if done == size else mono[:done].copy()
+    return audio if done == size else audio[:done].copy()
 
 
 def read_config(path: str | os.PathLike) -> SonificationConfig:

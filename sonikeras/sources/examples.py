@@ -102,7 +102,7 @@ class Examples:
             return images.read_image(self.data(index), color=color, name=name)
 
     def sound(self, index: int, config: SonificationConfig, *, samples: int | None = None) -> np.ndarray:
-        """The recording of an example, at the sample rate of a config: float32 `[samples]` in -1..1.
+        """The recording of an example as `sonikeras.read_audio` reads it for a config: float32 `[samples]` in -1..1.
 
         Args:
             index: Integer, the example.

@@ -75,6 +75,10 @@ def test_rows_are_cells_around_their_frequencies():
         ({"max_freq": 11_025}, "`max_freq` below half of `sample_rate`, .*Received: min_freq=500.0, max_freq=11025"),
         ({"max_freq": 300}, "`min_freq` must be below `max_freq`"),
         ({"rows": 0}, "`rows` must be an integer of at least 1"),
+        (
+            {"analysis_transform": "mdct", "analysis_frame_step": 688},
+            "`analysis_transform` must be None, 'oscillators' or 'stft'.*Received",
+        ),
         ({"panning": "left"}, r"Unknown `panning`. Allowed values: \[False, True\]. Received: panning='left'"),
         (
             {"frames": 2**18, "frame_step": 2**10},
