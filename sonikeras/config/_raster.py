@@ -186,17 +186,20 @@ def raster_of(config: SonificationConfig) -> Raster:
     if config.transform == "oscillators" and (given := config.rows or len(config.frequencies or ())):
         whole = planes(given, config.frames, config.color, config.chroma_fraction)
         return Raster(given, config.frames, whole, slice(0, given))
-    transform = "stft" if config.transform == "oscillators" else config.transform
-    bins = bins_between(transform, config.fft_length, config.sample_rate, config.min_freq, config.max_freq)
-    width = bins.stop - bins.start
-    if transform != config.transform:
+    for prefix, settings in ("analysis_", config.analysis), ("", config.synthesis):
+        # As many oscillators as an STFT has bins.
+        transform = "stft" if settings.transform == "oscillators" else settings.transform
+        bins = bins_between(transform, settings.fft_length, config.sample_rate, config.min_freq, config.max_freq)
+        width = bins.stop - bins.start
+        if not width:
+            distance = config.sample_rate / settings.fft_length
+            raise ValueError(
+                "The band from `min_freq` to `max_freq` must contain the center of at least one bin; those of "
+                f"`{prefix}fft_length` are {distance:.4g} Hz apart. "
+                f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
+            )
+    if config.transform == "oscillators":
         bins = slice(0, width)
-    if width < 1:
-        raise ValueError(
-            "The band from `min_freq` to `max_freq` must contain the center of at least one bin; the bins are "
-            f"`sample_rate` / `fft_length` = {config.sample_rate / config.fft_length:.4g} Hz apart. "
-            f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
-        )
     rows = width if config.rows is None else config.rows
     if rows > width:
         raise ValueError(

@@ -264,10 +264,10 @@ def db_to_picture(
 def in_band(db: Any, config: SonificationConfig) -> Any:
     """The part of decibels `[..., frames, bins]` of the analysis that shows the image: `[..., frames, rows]`.
 
-    On a linear axis these are the bins of the band. On another one, and for oscillators, they are the rows of the raster.
+    On a linear axis these are the bins of the band, and of oscillators all. Else they are the rows of the raster.
     """
-    by_bins = config.frequency_scale == "linear" and config.transform != "oscillators"
-    if by_bins or raster.is_read_directly(config, config.analysis):
+    own = config.analysis.transform == "oscillators"
+    if own or (config.frequency_scale == "linear" and config.transform != "oscillators"):
         bins = raster.band_of(config, config.analysis)
         return db if bins == slice(0, db.shape[-1]) else db[..., bins]
     ops = operations(db)

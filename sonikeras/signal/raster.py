@@ -110,21 +110,17 @@ def to_rows(magnitudes: Any, config: SonificationConfig, settings: TransformSett
         config: `SonificationConfig`, whose rows are read.
         settings: The transform of the magnitudes: `config.synthesis` or `config.analysis`.
     """
-    bins, reading = _reading(config, settings.transform, settings.fft_length)
-    magnitudes = magnitudes[..., bins]
+    magnitudes, reading = magnitudes[..., band_of(config, settings)], _reading(config, settings)
     if reading is None:
         return magnitudes
     return operations(magnitudes).matmul(magnitudes, constant(reading, magnitudes))
 
 
 def band_of(config: SonificationConfig, settings: TransformSettings) -> slice:
-    """The bins of a transform that show the rows of the raster."""
-    return _reading(config, settings.transform, settings.fft_length)[0]
-
-
-def is_read_directly(config: SonificationConfig, settings: TransformSettings) -> bool:
-    """Whether the rows of the raster are bins of a transform."""
-    return _reading(config, settings.transform, settings.fft_length)[1] is None
+    """The bins of a transform whose centers lie in the config's band. Those of oscillators are all needed."""
+    if config.transform == "oscillators":
+        return slice(0, config.bins if settings.transform == "oscillators" else settings.fft_length // 2 + 1)
+    return bins_between(*settings[:2], config.sample_rate, config.min_freq, config.max_freq)
 
 
 def _channels(rgb: Any) -> tuple[Any, Any, Any]:
@@ -159,22 +155,20 @@ def _spread(config: SonificationConfig) -> np.ndarray | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _reading(config: SonificationConfig, transform: str, fft_length: int) -> tuple[slice, np.ndarray | None]:
-    """The bins of a transform that show the rows, and the matrix `[bins, rows]` that reads these from them."""
-    synthesis = config.synthesis
-    if transform == "oscillators":
-        return raster_of(config).bins, None
+def _reading(config: SonificationConfig, settings: TransformSettings) -> np.ndarray | None:
+    """The matrix `[bins in the band, rows]` from a transform's bins to rows, or `None` if rows are bins."""
+    same = settings[:2] == config.synthesis[:2] or settings.transform == "oscillators"
+    if same and _rows_are_bins(config):
+        return None
     if config.transform == "oscillators":  # between sinusoids there is silence, so a row is its nearest bin
-        nearest = np.rint(np.array(row_frequencies(config)) * fft_length / config.sample_rate).astype(int)
-        return slice(0, fft_length // 2 + 1), np.eye(fft_length // 2 + 1, dtype=np.float32)[:, nearest]
-    bins = bins_between(transform, fft_length, config.sample_rate, config.min_freq, config.max_freq)
-    if (transform, fft_length) == (synthesis.transform, synthesis.fft_length) and _rows_are_bins(config):
-        return bins, None
-    edges = bin_edges(transform, fft_length, config.sample_rate)[bins.start : bins.stop + 1]
+        nearest = np.rint(np.array(row_frequencies(config)) * settings.fft_length / config.sample_rate).astype(int)
+        return np.eye(settings.fft_length // 2 + 1, dtype=np.float32)[:, nearest]
+    bins = band_of(config, settings)
+    edges = bin_edges(*settings[:2], config.sample_rate)[bins.start : bins.stop + 1]
     spread = _resampling(row_edges(config), edges)
     # Least squares. The small constant leaves rows that share a bin at its value, as the pseudo-inverse does.
     reading = np.linalg.solve(spread.T @ spread + 1e-6 * np.eye(spread.shape[1]), spread.T)
-    return bins, np.ascontiguousarray(reading.T, np.float32)
+    return np.ascontiguousarray(reading.T, np.float32)
 
 
 def _resampling(source: np.ndarray, target: np.ndarray) -> np.ndarray:
