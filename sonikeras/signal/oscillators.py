@@ -165,8 +165,8 @@ def sum_sinusoids(magnitudes: Any, bank: banks.Bank) -> Any:
     columns = ops.concatenate([-magnitudes[..., :1, :], magnitudes, -magnitudes[..., -1:, :]], axis=-2)
     before, after = columns[..., :-1, :], columns[..., 1:, :]
     mean, slope = (before + after) / 2, (after - before) / step
-    (cosine, sine), tables = banks.tables(bank, 1)
-    of_cosine, of_sine = (constant(table, magnitudes) for table in tables)
+    tables = banks.tables(bank, 1)
+    (cosine, sine), (of_cosine, of_sine) = ([constant(x, magnitudes) for x in pair] for pair in tables)
     q = constant(np.arange(half, dtype=np.float32) + np.float32(0.5), magnitudes)
     even = ops.matmul(mean * cosine, of_cosine) - q * ops.matmul(slope * sine, of_sine)
     odd = ops.matmul(mean * sine, of_sine) - q * ops.matmul(slope * cosine, of_cosine)
