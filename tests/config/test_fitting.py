@@ -100,6 +100,12 @@ def test_other_fields_are_kept():
     assert config.sound_key() != config.replace(rows=None).sound_key()
 
 
+def test_a_config_is_taken_in_place_of_a_preset():
+    config = SonificationConfig.preset("matched").replace(iterations=3, rows=500)
+    fitting = SonificationConfig.for_image((40, 60), config, duration=1)
+    assert fitting == SonificationConfig.for_image((40, 60), duration=1, iterations=3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
