@@ -39,6 +39,7 @@ def test_benchmark(benchmark, monkeypatch, capsys):
         assert rows["librosa, study"]["times librosa"] == 1
         lossless = rows["lossless (MDCT), from the image"]
         assert lossless["psnr"] is None and lossless["exact"] == 2  # not one bit of the two images differs
+        assert rows["scan (oscillators), 64 x 64, from the image"]["psnr"] > 45
         for name in ("numba, study", "tensorflow, study"):
             assert abs(rows[name]["convergence"] - rows["librosa, study"]["convergence"]) < 0.05
         assert all(row["milliseconds"] > 0 and 0.5 < row["ssim"] <= 1 for row in rows.values())

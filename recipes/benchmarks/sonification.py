@@ -34,12 +34,14 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "numba, structured start": ("numba", {"algorithm": "lbfgs", "iterations": 8, "initial_phase": "structured"}),
 }
 LOSSLESS = "lossless (MDCT), from the image"
+SCAN = "scan (oscillators), 64 x 64, from the image"
+PRESETS = {LOSSLESS: "lossless", SCAN: "scan"}  # what takes images
 TORCH = "torch, study"
 MARKERS = "o^vDPX*<>ph"
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
-    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
+    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), *PRESETS]
     return {
         "one core": measuring.run(options, "engines", cores=1),
         "all cores": measuring.run(options, "engines", cores=os.cpu_count()),
@@ -56,7 +58,7 @@ def candidates(options: argparse.Namespace) -> dict[str, tuple[str, dict[str, An
 
 
 def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Functions from magnitudes to audio by name; `LOSSLESS` takes the image."""
+    """Functions from magnitudes to audio by name; those of `PRESETS` take the image."""
     import sonikeras
     from sonikeras.signal.engines import magnitudes_to_audio
 
@@ -73,7 +75,8 @@ def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], 
 
         torch.set_num_threads(1)  # the images are spread over the cores
         result[TORCH] = torch_griffin_lim
-    result[LOSSLESS] = functools.partial(sonikeras.sonify, config="lossless")
+    for name, preset in PRESETS.items():
+        result[name] = functools.partial(sonikeras.sonify, config=sonikeras.SonificationConfig.preset(preset))
     return result
 
 
@@ -98,13 +101,16 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     measuring.limit_threads()
     import sonikeras
     from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
+    from sonikeras.sources.audio import from_pcm16, to_pcm16
 
-    lossless = sonikeras.SonificationConfig.preset("lossless")
     pictures = measuring.images(2 if options.smoke else 16)
     magnitudes = [image_to_magnitudes(image) for image in pictures]
-    small = [magnitudes_to_image(image_to_magnitudes(image, config=lossless)) for image in pictures]
     convert = converters(options)
-    inputs = {name: small if name == LOSSLESS else magnitudes for name in convert}
+    inputs: dict[str, list[np.ndarray]] = {}
+    for name in convert:
+        config = sonikeras.SonificationConfig.preset(PRESETS.get(name, "study"))
+        small = [magnitudes_to_image(image_to_magnitudes(image, config=config), config=config) for image in pictures]
+        inputs[name] = small if name in PRESETS else magnitudes
 
     def all_of(name: str) -> list[np.ndarray]:
         if measuring.cores() == 1:
@@ -115,16 +121,18 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     seconds = measuring.turns({name: functools.partial(all_of, name) for name in convert}, options.rounds)
     result = {}
     for name in convert:
-        config = lossless if name == LOSSLESS else sonikeras.SonificationConfig.preset("study")
+        config = sonikeras.SonificationConfig.preset(PRESETS.get(name, "study"))
         audios = all_of(name)
+        if name in PRESETS:  # as from a file
+            audios = [from_pcm16(to_pcm16(audio)) for audio in audios]
         reconstructions = [sonikeras.desonify(audio, config) for audio in audios]
-        originals = small if name == LOSSLESS else [magnitudes_to_image(m) for m in magnitudes]
+        originals = inputs[name] if name in PRESETS else [magnitudes_to_image(m) for m in magnitudes]
         result[name] = {
             "milliseconds": 1e3 * float(np.median(seconds[name])) / len(pictures),
             "times librosa": float(np.median(seconds["librosa, study"] / seconds[name])),
             **fidelity(reconstructions, originals),
         }
-        if name != LOSSLESS:
+        if name not in PRESETS:
             result[name]["convergence"] = measuring.convergence(audios, magnitudes)
     return result
 
@@ -151,7 +159,7 @@ def memory(name: str, options: argparse.Namespace) -> float:
 
     image = measuring.images(1)[0]
     librosa.stft(np.zeros(4096, np.float32))
-    x = image if name == LOSSLESS else image_to_magnitudes(image)
+    x = image if name in PRESETS else image_to_magnitudes(image)
     convert = converters(options)[name]
     before = measuring.peak_memory()
     for _ in range(3):

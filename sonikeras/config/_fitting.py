@@ -11,7 +11,7 @@ import numpy as np
 
 from sonikeras.config import limits
 from sonikeras.config._checks import check_integer, check_number, shown
-from sonikeras.config._raster import narrowest_row, planes
+from sonikeras.config._raster import narrowest_row, planes, row_edges
 from sonikeras.config._transforms import bins_between
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def fitting(
     if found := [name for name in _FOUND if name in changed]:
         raise ValueError(f"`for_image` finds {list(_FOUND)}: they must not be given. Received: {shown(found)}")
     height, width = _size(image)
+    if base.transform == "oscillators":
+        return _oscillators(height, width, base, duration, rows, changed)
     if duration is None:
         return _whole(height if rows is None else rows, width, base, changed)
     check_number("duration", duration, "a number of seconds above 0", lambda x: x > 0)
@@ -92,12 +94,64 @@ def _whole(height: int, width: int, base: SonificationConfig, changed: Collectio
         )
     sizes = _sizes(base, candidates[place])
     sizes["rows"] = None if _rows(base, candidates[place]) == height else height
+    return sizes | _whole_columns(width, base, changed)
+
+
+def _whole_columns(width: int, base: SonificationConfig, changed: Collection[str]) -> dict[str, Any]:
+    """Frames for each column of each plane."""
     if base.color != "ycbcr":
-        return sizes | {"frames": max(width * (3 if base.color == "rgb" else 1), 2)}
+        return {"frames": max(width * (3 if base.color == "rgb" else 1), 2)}
     if "chroma_fraction" in changed:
-        return sizes | {"frames": max(math.ceil(width / (1 - base.chroma_fraction)), 2)}
+        return {"frames": max(math.ceil(width / (1 - base.chroma_fraction)), 2)}
     chroma = -(-width // 2)
-    return sizes | {"frames": width + chroma, "chroma_fraction": chroma / (width + chroma)}
+    return {"frames": width + chroma, "chroma_fraction": chroma / (width + chroma)}
+
+
+def _oscillators(
+    height: int,
+    width: int,
+    base: SonificationConfig,
+    duration: float | None,
+    rows: int | None,
+    changed: Collection[str],
+) -> dict[str, Any]:
+    """The raster of oscillators, which may have any size.
+
+    Without a duration, columns are as long as it takes to tell rows apart: the distance of rows in Hz times the
+    duration of a column is 1/2. With one, it is 1 on average, about as in the preset `"scan"`.
+    """
+    if base.frequencies is not None:
+        rows = len(base.frequencies)
+        distance = float(min(np.diff(base.frequencies), default=base.sample_rate / 2))
+    else:
+        distance = narrowest_row(base, height if rows is None else rows)
+    if duration is None:
+        return _in_proportion(base, math.ceil(base.sample_rate / (2 * distance))) | {
+            "rows": None if base.frequencies is not None else height if rows is None else rows,
+            **_whole_columns(width, base, changed),
+        }
+    check_number("duration", duration, "a number of seconds above 0", lambda x: x > 0)
+    lowest, *_, highest = row_edges(base)
+    cells = duration * (highest - lowest)
+    limits.check("config_cells", math.ceil(cells), f"The pixels of `duration={duration:g}`")
+    share = {"gray": 1.0, "rgb": 1 / 3, "ycbcr": 1 - base.chroma_fraction}[base.color]  # of the first plane
+    rows = max(round(math.sqrt(cells * share * height / width)), 2) if rows is None else rows
+    columns = max(rows * width / (height * share), 3 if base.color == "rgb" else 2)
+    step = round(duration * base.sample_rate / columns)
+    if step < 1:
+        raise ValueError(
+            "`duration` must be long enough for columns of at least one sample. "
+            f"Received: duration={duration:g}, sample_rate={base.sample_rate}, an image of {(height, width)}"
+        )
+    return _in_proportion(base, step) | {
+        "rows": None if base.frequencies is not None else rows,
+        "frames": round(duration * base.sample_rate / step),
+    }
+
+
+def _in_proportion(base: SonificationConfig, frame_step: int) -> dict[str, Any]:
+    """`_sizes` by the step."""
+    return _sizes(base, 2 * math.ceil(frame_step * base.fft_length / base.frame_step / 2)) | {"frame_step": frame_step}
 
 
 def _size(image: Any) -> tuple[int, int]:

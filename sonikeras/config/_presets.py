@@ -31,6 +31,24 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drawing": "resize",
         "colormap": "gray",
     },
+    "scan": {
+        "frames": 64,
+        "transform": "oscillators",
+        "fft_length": 1376,
+        "frame_length": 1376,  # of the analysis: longer separates rows, shorter separates columns
+        "frame_step": 344,
+        "image_interpolation": "area",
+        "reference": "absolute",
+        "top_db": 100.0,  # black is silent
+        "min_freq": 500.0,
+        "max_freq": 5000.0,
+        "frequency_scale": "log",
+        "rows": 64,
+        "picture_scale": "amplitude",
+        "picture_size": (512, 512),
+        "drawing": "resize",
+        "colormap": "gray",
+    },
 }
 
 

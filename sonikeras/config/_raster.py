@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sonikeras.config._checks import check_number
+from sonikeras.config._checks import check_number, plain, shown
 from sonikeras.config._transforms import bin_edges, bins_between
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def check_band(config: SonificationConfig) -> None:
         check_number("max_freq", high, rule, lambda x: 0 < x <= half)
     if (low or 0) >= (half if high is None else high):
         raise ValueError(f"`min_freq` must be below `max_freq`. Received: min_freq={low}, max_freq={high}")
-    if config.frequency_scale == "log" and not low:
+    if config.frequency_scale == "log" and not low and config.frequencies is None:
         raise ValueError(
             "With `frequency_scale='log'`, which has no place for 0 Hz, `min_freq` must be above 0. "
             f"Received: min_freq={low}"
@@ -90,6 +90,92 @@ def check_color(config: SonificationConfig) -> None:
         )
 
 
+def check_oscillators(config: SonificationConfig) -> None:
+    """Raises a `ValueError` unless the fields of oscillators fit each other and the transforms."""
+    oscillators = config.transform == "oscillators"
+    if not oscillators and config.frequencies is not None:
+        raise ValueError(
+            "`frequencies` must be None unless `transform` is 'oscillators': other transforms have frequencies of "
+            f"their own. Received: transform={config.transform!r}, frequencies={shown(config.frequencies)}"
+        )
+    if not oscillators and config.analysis_transform == "oscillators":
+        raise ValueError(
+            "`analysis_transform` must be 'stft' or 'mdct' unless `transform` is 'oscillators'. "
+            f"Received: transform={config.transform!r}, analysis_transform='oscillators'"
+        )
+    if oscillators and config.analysis_transform == "mdct":
+        raise ValueError(
+            "With `transform='oscillators'`, `analysis_transform` must be None, 'oscillators' or 'stft': the MDCT of a "
+            "sinusoid depends on its phase. Received: analysis_transform='mdct'"
+        )
+    if oscillators and (config.min_freq == 0 or config.max_freq == config.sample_rate / 2):
+        raise ValueError(
+            "With `transform='oscillators'`, `min_freq` must be above 0 and `max_freq` below half of `sample_rate`, "
+            "because the lowest and the highest row are sinusoids of these frequencies. "
+            f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}, sample_rate={config.sample_rate}"
+        )
+    if config.frequencies is None:
+        return
+    if config.min_freq is not None or config.max_freq is not None:
+        raise ValueError(
+            "With `frequencies`, which are the band, `min_freq` and `max_freq` must be None. "
+            f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
+        )
+    if config.rows not in (None, len(config.frequencies)):
+        raise ValueError(
+            "`rows` must be None or the number of `frequencies`. "
+            f"Received: rows={config.rows}, {len(config.frequencies)} frequencies"
+        )
+
+
+def check_frequencies(frequencies: Any, sample_rate: int) -> tuple[float, ...]:
+    """The frequencies of rows as a tuple of floats.
+
+    Raises:
+        ValueError: They are not numbers, not increasing, or not all above 0 and below half the sample rate.
+    """
+    rule = "`frequencies` must be increasing numbers in Hz, above 0 and below half the sample rate"
+    try:
+        values = np.asarray(plain(frequencies), np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{rule}. Received: frequencies={shown(frequencies)}") from None
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f"{rule}, at least one. Received: frequencies={shown(frequencies)}")
+    below, above = values[0] > 0, values[-1] < sample_rate / 2
+    if not (below and above and (np.diff(values) > 0).all()):
+        raise ValueError(f"{rule}. Received: frequencies={shown(values.tolist())}, sample_rate={sample_rate}")
+    return tuple(values.tolist())
+
+
+@functools.lru_cache(maxsize=64)
+def row_frequencies(config: SonificationConfig) -> tuple[float, ...]:
+    """The frequencies of oscillators in Hz: `frequencies`, or as many as there are rows, evenly spaced on the scale.
+
+    The lowest is `min_freq` and the highest `max_freq`. Where these are `None`, the frequencies end one row before 0 Hz
+    or half the sample rate, which no sinusoid can have.
+    """
+    if config.frequencies is not None:
+        return config.frequencies
+    low, high = config.min_freq, config.max_freq
+    frequencies = evenly_spaced(
+        raster_of(config).rows + (low is None) + (high is None),
+        0.0 if low is None else low,
+        config.sample_rate / 2 if high is None else high,
+        config.frequency_scale,
+    )
+    return check_frequencies(frequencies[low is None : len(frequencies) - (high is None)], config.sample_rate)
+
+
+def evenly_spaced(count: int, low: float, high: float, scale: str) -> np.ndarray:
+    """Frequencies from `low` to `high` that are evenly spaced on a scale: float64 `[count]`."""
+    forward, inverse = SCALES[scale]
+    frequencies = np.array(inverse(np.linspace(forward(low), forward(high), count)), np.float64)
+    if count > 1:  # without the rounding of the scale
+        frequencies[-1] = high
+    frequencies[0] = low
+    return frequencies
+
+
 @functools.lru_cache(maxsize=64)
 def raster_of(config: SonificationConfig) -> Raster:
     """The raster of a config.
@@ -97,8 +183,13 @@ def raster_of(config: SonificationConfig) -> Raster:
     Raises:
         ValueError: The band has no bins or fewer than rows, or the color needs more rows or frames.
     """
+    if config.transform == "oscillators" and (given := config.rows or len(config.frequencies or ())):
+        whole = planes(given, config.frames, config.color, config.chroma_fraction)
+        return Raster(given, config.frames, whole, slice(0, given))
     for prefix, settings in ("analysis_", config.analysis), ("", config.synthesis):
-        bins = bins_between(*settings[:2], config.sample_rate, config.min_freq, config.max_freq)
+        # As many oscillators as an STFT has bins.
+        transform = "stft" if settings.transform == "oscillators" else settings.transform
+        bins = bins_between(transform, settings.fft_length, config.sample_rate, config.min_freq, config.max_freq)
         width = bins.stop - bins.start
         if not width:
             distance = config.sample_rate / settings.fft_length
@@ -107,6 +198,8 @@ def raster_of(config: SonificationConfig) -> Raster:
                 f"`{prefix}fft_length` are {distance:.4g} Hz apart. "
                 f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
             )
+    if config.transform == "oscillators":
+        bins = slice(0, width)
     rows = width if config.rows is None else config.rows
     if rows > width:
         raise ValueError(
@@ -150,15 +243,28 @@ def row_edges(config: SonificationConfig) -> np.ndarray:
     """The frequencies in Hz between which the rows of the raster lie: float64 `[rows + 1]`.
 
     They are evenly spaced on the frequency scale, from the lower edge of the band's lowest bin to the upper edge of its
-    highest bin.
+    highest bin. Oscillators have edges halfway between their frequencies on the scale, and as far beyond the ends.
     """
     raster = raster_of(config)
+    if config.transform == "oscillators":
+        return _oscillator_edges(config)
     edges = bin_edges(config.transform, config.fft_length, config.sample_rate)
     low, high = edges[raster.bins.start], edges[raster.bins.stop]
     if config.frequency_scale == "log":  # the lowest bin of an MDCT begins at 0
         low = max(low, config.min_freq or 0.0)
     forward, inverse = SCALES[config.frequency_scale]
     return inverse(np.linspace(forward(low), forward(high), raster.rows + 1))
+
+
+def _oscillator_edges(config: SonificationConfig) -> np.ndarray:
+    frequencies, half = np.array(row_frequencies(config)), config.sample_rate / 2
+    if len(frequencies) == 1:  # an octave
+        return np.minimum(frequencies * 2.0 ** np.array([-0.5, 0.5]), half)
+    forward, inverse = SCALES[config.frequency_scale]
+    centers = forward(frequencies)
+    middle = (centers[1:] + centers[:-1]) / 2
+    edges = inverse(np.concatenate([[2 * centers[0] - middle[0]], middle, [2 * centers[-1] - middle[-1]]]))
+    return np.clip(edges, 0, half)
 
 
 def narrowest_row(config: SonificationConfig, rows: int) -> float:

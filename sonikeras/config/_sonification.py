@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import os
 import pkgutil
 from collections.abc import Mapping
@@ -18,9 +17,16 @@ import numpy as np
 from sonikeras.config import _choices as choices, limits
 from sonikeras.config._checks import check_choice, check_integer, check_number, check_overlap, plain, shown
 from sonikeras.config._files import parse_fields, write_json
-from sonikeras.config._fitting import fitting, memory
+from sonikeras.config._fitting import fitting
 from sonikeras.config._presets import PRESETS, presets
-from sonikeras.config._raster import check_band, check_color, raster_of
+from sonikeras.config._raster import (
+    check_band,
+    check_color,
+    check_frequencies,
+    check_oscillators,
+    raster_of,
+)
+from sonikeras.config._sizes import check_sizes
 from sonikeras.config._transforms import TransformSettings, check_transform, number_of_bins
 
 # The version of `to_dict`. Version 1 (sonikeras 0.1.0) had no `version` entry, and no `None` in `analysis_*`: fields
@@ -66,23 +72,28 @@ def _later_field(default: Any) -> Any:
 class SonificationConfig:
     """The settings of the signal chain: image to magnitudes to audio to spectrogram to picture.
 
-    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. There are three presets:
+    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. There are these presets:
 
     - `preset("study")` is the chain of the published study. It analyzes with a window twice as long as the synthesis
       window.
     - `preset("matched")` analyzes with the synthesis window and draws amplitudes, so that the picture shows the image.
     - `preset("lossless")` writes the image into an MDCT, which gives it back exactly.
+    - `preset("scan")` plays 64 rows as sinusoids from 500 to 5,000 Hz, in one second, as The vOICe does (Meijer, "An
+      experimental system for auditory image representations", IEEE Transactions on Biomedical Engineering 39(2), 1992).
 
     `SonificationConfig()` synthesizes and draws like the study but analyzes with the synthesis window.
 
     Args:
         sample_rate: Integer, the sample rate in Hz. Defaults to 22050.
         frames: Integer of at least 2, the number of time frames: the image is resized to this width. Defaults to 128.
-        transform: `"stft"`: the image is the magnitude of an STFT, and phase retrieval finds the audio; or `"mdct"`:
-            the image is the magnitude of an MDCT, whose inverse is the audio. Defaults to `"stft"`.
+        transform: `"stft"`: the image is the magnitude of an STFT, and phase retrieval finds the audio; `"mdct"`: the
+            image is the magnitude of an MDCT, whose inverse is the audio; or `"oscillators"`: the audio is the sum of
+            one sinusoid a row. Defaults to `"stft"`.
         fft_length: Even integer, the size of the synthesis transform. It has `fft_length // 2 + 1` frequency bins, with
-            `transform="mdct"` `fft_length // 2`: the image is resized to this height. Defaults to 1024.
-        frame_length: Integer, the length of the synthesis window in samples. Defaults to 1024.
+            `transform="mdct"` `fft_length // 2`: the image is resized to this height. Oscillators use it only where
+            `rows` is `None`. Defaults to 1024.
+        frame_length: Integer, the length of the synthesis window in samples. Oscillators have none: it is that of their
+            analysis. Defaults to 1024.
         frame_step: Integer, the distance between frames in samples. Defaults to 512.
         window: The periodic window of synthesis and analysis: `"hann"`, `"hamming"`, `"blackman"`, `"bartlett"`,
             `"cosine"` or `"boxcar"`. The MDCT always has the sine window. Defaults to `"hann"`.
@@ -111,8 +122,15 @@ class SonificationConfig:
         frequency_scale: `"linear"`, `"log"` (which needs `min_freq`) or `"mel"` (Slaney's): the scale on which the
             image's rows are evenly spaced. Defaults to `"linear"`.
         rows: Integer, the rows of the raster: the image is resized to this height. Defaults to `None`: as many as the
-            band has bins.
-        analysis_transform: `"stft"` or `"mdct"`, the transform of the spectrogram. Defaults to `None`: `transform`.
+            band has bins. Oscillators may have any number.
+        frequencies: Increasing floats, the frequencies of oscillators in Hz, lowest first, such as the notes of a
+            scale. They take the place of `min_freq`, `max_freq` and `rows`. Defaults to `None`: evenly spaced on the
+            scale, from `min_freq` for the lowest row to `max_freq` for the highest.
+        panning: Boolean, whether the audio is stereo that moves from left to right as the time frames do, by level and
+            time, as `sonikeras.signal.panning.pan` describes. Defaults to `False`.
+        analysis_transform: `"stft"` or `"mdct"`, the transform of the spectrogram. Defaults to `None`: `transform`. The
+            spectrogram of oscillators has the amplitudes at their frequencies, as
+            `sonikeras.signal.oscillators.row_power` finds them.
         analysis_fft_length: Even integer, its size. Defaults to `None`: `fft_length`.
         analysis_frame_length: Integer, the length of its window in samples. Defaults to `None`: `frame_length`.
         analysis_frame_step: Integer, the distance between its frames in samples. Defaults to `None`: `frame_step`.
@@ -156,6 +174,8 @@ class SonificationConfig:
     max_freq: float | None = _later_field(None)
     frequency_scale: choices.FrequencyScale = _later_field("linear")
     rows: int | None = _later_field(None)
+    frequencies: tuple[float, ...] | None = _later_field(None)
+    panning: bool = _later_field(False)
     analysis_transform: choices.Transform | None = None
     analysis_fft_length: int | None = None
     analysis_frame_length: int | None = None
@@ -192,7 +212,13 @@ class SonificationConfig:
         check_number("momentum", self.momentum, "a number in 0..1", lambda x: 0 <= x <= 1)
         check_number("rho", self.rho, "a finite number above 0", lambda x: x > 0)
         check_number("chroma_fraction", self.chroma_fraction, "a number between 0 and 1", lambda x: 0 < x < 1)
+        if self.frequencies is not None:
+            object.__setattr__(self, "frequencies", check_frequencies(self.frequencies, self.sample_rate))
+            limits.check("config_transform", len(self.frequencies), "The number of `frequencies`")
+        check_choice("panning", self.panning, (False, True))
+        object.__setattr__(self, "panning", bool(self.panning))
         check_band(self)
+        check_oscillators(self)
         check_color(self)
         # Equal numbers must have equal digests: 80 and 80.0 are the same config.
         for name in ("top_db", "momentum", "rho", "chroma_fraction", "min_freq", "max_freq"):
@@ -209,29 +235,11 @@ class SonificationConfig:
                 f"`colormap` must be a matplotlib colormap's name, of at most {_LONGEST_NAME} characters. "
                 f"Received: colormap={shown(self.colormap)}"
             )
-        self._check_sizes()
-
-    def _check_sizes(self) -> None:
-        """Limits the memory and time that the chain takes, whoever wrote the config."""
-        cells = self.bins * self.frames
-        limits.check(
-            "config_cells",
-            cells,
-            f"The magnitudes, `fft_length` // 2 times `frames`, which take {memory(cells)} of memory,",
-        )
-        columns, bins = self.samples // self.analysis.frame_step + 1, self.analysis.fft_length // 2 + 1
-        limits.check(
-            "config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,"
-        )
-        rows = raster_of(self).rows
-        if self.frequency_scale != "linear" or self.rows is not None or self.color != "gray":
-            cells = rows * max(self.bins, bins)
-            limits.check("config_cells", cells, "The matrix between rows and bins, `rows` times `fft_length` // 2,")
-        limits.check("picture_pixels", math.prod(self.picture_size), "`picture_size`")
+        check_sizes(self)
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
-        """The preset of a name: `"study"`, `"matched"` or `"lossless"`.
+        """The preset of a name, one of `sonikeras.presets()`.
 
         Raises:
             ValueError: There is no such preset.
@@ -322,11 +330,12 @@ class SonificationConfig:
     def to_dict(self) -> dict[str, Any]:
         """The fields, as values that JSON has, and the `version` of this format.
 
-        `color`, `chroma_fraction`, `min_freq`, `max_freq`, `frequency_scale` and `rows` are left out where they have
-        their defaults.
+        `color`, `chroma_fraction`, `min_freq`, `max_freq`, `frequency_scale`, `rows`, `frequencies` and `panning` are
+        left out where they have their defaults.
         """
         fields = {field.name: getattr(self, field.name) for field in _stored(self)}
-        return fields | {"picture_size": list(self.picture_size), "version": _VERSION}
+        lists = {name: list(value) for name, value in fields.items() if isinstance(value, tuple)}
+        return fields | lists | {"version": _VERSION}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the config to a JSON file. `load`, every `config` argument and `--config` take its path.
@@ -372,10 +381,14 @@ class SonificationConfig:
     def replace(self, **changes: Any) -> SonificationConfig:
         """A copy with other values of some fields, validated.
 
+        `frequencies` takes the place of `rows`, `min_freq` and `max_freq`, which become `None` unless they are given.
+
         Raises:
             ValueError: A field is unknown or has a value that is not allowed.
         """
         _check_known(changes)
+        if changes.get("frequencies") is not None:
+            changes = {"rows": None, "min_freq": None, "max_freq": None} | changes
         return dataclasses.replace(self, **changes)
 
     @property
@@ -397,7 +410,9 @@ class SonificationConfig:
 
     @property
     def bins(self) -> int:
-        """The number of frequency bins of the synthesis, of which the image fills those in the band."""
+        """The number of frequency bins of the synthesis, of which the image fills those in the band; or oscillators."""
+        if self.transform == "oscillators":
+            return raster_of(self).rows
         return number_of_bins(self.transform, self.fft_length)
 
     @property
@@ -408,7 +423,7 @@ class SonificationConfig:
     @property
     def samples(self) -> int:
         """The length of the audio in samples."""
-        return (self.frames + (1 if self.transform == "mdct" else -1)) * self.frame_step
+        return (self.frames + {"stft": -1, "mdct": 1, "oscillators": 0}[self.transform]) * self.frame_step
 
     @property
     def seconds(self) -> float:

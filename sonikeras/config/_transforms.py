@@ -15,8 +15,8 @@ class TransformSettings(NamedTuple):
     """A transform and its sizes in samples.
 
     Attributes:
-        transform: `"stft"` or `"mdct"`.
-        fft_length: Integer, the size of the transform.
+        transform: `"stft"`, `"mdct"` or `"oscillators"`.
+        fft_length: Integer, the size of the transform. Oscillators have none.
         frame_length: Integer, the length of the window.
         frame_step: Integer, the distance between frames.
     """
@@ -46,7 +46,7 @@ def check_transform(settings: TransformSettings, prefix: str) -> None:
 
 
 def number_of_bins(transform: str, fft_length: int) -> int:
-    """The number of bins of a transform."""
+    """The number of bins of an STFT or MDCT."""
     return fft_length // 2 + (transform == "stft")
 
 

@@ -17,6 +17,8 @@ environment variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it when soni
 | `config_transform` | 262,144 | frame and FFT lengths of a config |
 | `config_cells` | 16,777,216 | bins times frames in the synthesis and the analysis of a config |
 | `config_iterations` | 100,000 | `iterations` of a config |
+| `oscillator_samples` | 4,294,967,296 | rows times samples of a config of oscillators |
+| `oscillator_cells` | 134,217,728 | 2 x frames x rows^2 where `desonify` inverts oscillators; each takes 16 bytes |
 | `picture_pixels` | 16,777,216 | pixels of the `picture_size` of a config |
 """
 
@@ -37,6 +39,8 @@ _LIMITS = {
     "config_transform": 2**18,
     "config_cells": 2**24,
     "config_iterations": 100_000,
+    "oscillator_samples": 2**32,
+    "oscillator_cells": 2**27,
     "picture_pixels": 2**24,
 }
 

@@ -24,7 +24,8 @@ Loader = Callable[[int], np.ndarray]
 def audio_loader(
     examples: Examples, config: SonificationConfig, *, engine: str, seed: int, cache: AudioCache | None
 ) -> Loader:
-    """The loader of sonified images: int16 `[samples]`, computed once and then read from the cache."""
+    """The loader of sonified images: int16 `[samples]`, before panning, computed once and then read from the cache."""
+    config = config.replace(panning=False)
     color = config.color != "gray"
 
     def compute(index: int) -> np.ndarray:
@@ -46,11 +47,15 @@ def audio_loader(
 
 
 def recording_loader(examples: Examples, config: SonificationConfig) -> Loader:
-    """The loader of recordings: int16 `[samples]`, truncated or zero-padded to the length of the config."""
+    """The loader of recordings: int16 `[samples]`, truncated or zero-padded to the length of the config.
+
+    Panning is undone.
+    """
 
     def load(index: int) -> np.ndarray:
         audio = examples.audio(index, config, samples=config.samples)
-        return to_pcm16(np.pad(audio, (0, config.samples - len(audio))))
+        missing = config.samples - len(audio)
+        return to_pcm16(chain.to_mono(np.pad(audio, [(0, missing), *[(0, 0)] * (audio.ndim - 1)]), config))
 
     return load
 

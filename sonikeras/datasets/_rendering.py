@@ -18,6 +18,7 @@ from sonikeras.datasets.cache import resolve_cache
 from sonikeras.signal import chain, pictures
 from sonikeras.signal._backend import operations
 from sonikeras.signal.engines import resolve_engine
+from sonikeras.signal.panning import pan
 from sonikeras.sources import Examples, Selection
 from sonikeras.transmission import as_channel, transmit_pcm16
 
@@ -141,7 +142,8 @@ class Rendering:
             change_picture: Augmentation of the picture or image, float32 `[height, width, 3]`. Defaults to `None`.
 
         Returns:
-            float32 tensor: `[height, width, 3]` in 0..255, `[frames, bins]` in dB, or `[samples]`.
+            float32 tensor: `[height, width, 3]` in 0..255, `[frames, bins]` in dB, or `[samples]`, if the config has
+            `panning` `[samples, 2]`.
         """
         x = operations(x).cast(x, "float32")
         if self.has_audio:
@@ -150,6 +152,8 @@ class Rendering:
                 x = change_audio(x)
             if self.output != "audio":
                 x = chain.audio_to_db(x, self.config)
+            elif self.config.panning:
+                x = pan(x, sample_rate=self.config.sample_rate)
             if self.output == "picture":
                 x = chain.db_to_picture(x, self.config, **self._resizing)
         return x if change_picture is None else change_picture(x)

@@ -22,8 +22,8 @@ from sonikeras.config import SonificationConfig
 from sonikeras.datasets._calls import check_running, generator
 from sonikeras.datasets._rendering import Rendering
 from sonikeras.datasets.cache import AudioCache, audio_key, resolve_cache
-from sonikeras.signal import mdct
-from sonikeras.signal.engines import griffin_lim_settings
+from sonikeras.signal import mdct, oscillators
+from sonikeras.signal.engines import griffin_lim_settings, oscillator_settings
 from sonikeras.signal.magnitudes import raster_to_magnitudes
 from sonikeras.signal.phase_retrieval import griffin_lim, structured_phase
 from sonikeras.signal.raster import lay_out
@@ -297,6 +297,8 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
     if config.transform == "mdct":
         factors = mdct.low_crest_signs(config.bins) * mdct.amplitude(config.bins) * np.float32(2**15)
         audio = tf.round(mdct.inverse_mdct(magnitudes * factors)) / 2**15
+    elif config.transform == "oscillators":
+        audio = oscillators.magnitudes_to_audio(magnitudes, **oscillator_settings(config))
     else:
         # The power of two below the maximum, as in `magnitudes_to_audio`: the exponent of the float.
         scale = tf.bitcast(tf.bitcast(tf.reduce_max(magnitudes), tf.int32) & np.int32(-(2**23)), tf.float32)

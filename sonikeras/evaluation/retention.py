@@ -260,7 +260,8 @@ def signal_retention(
         >>> retention.psnr, retention.ssim
         (inf, 1.0)
     """
-    config, audio, gray = as_config(config), check_audio(audio), to_gray(image)
+    config, gray = as_config(config), to_gray(image)
+    audio = chain.to_mono(check_audio(audio, stereo=config.panning), config)
     if audio.size != config.samples:
         raise ValueError(
             f"`audio` must have shape ({config.samples},), the config's length. Received: audio of shape {audio.shape}"

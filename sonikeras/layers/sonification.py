@@ -34,7 +34,7 @@ class ImageToAudio(SignalLayer):
         0..255. Height and width are static.
 
     Output shape:
-        `[batch, config.samples]` at `config.sample_rate`.
+        `[batch, config.samples]` at `config.sample_rate`, if the config has `panning` `[batch, config.samples, 2]`.
 
     Raises:
         ValueError: An argument breaks its rule, or the input is not of that shape, not real or not dense.
@@ -64,7 +64,8 @@ class ImageToAudio(SignalLayer):
         return ops.cast(audio, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (self._magnitudes.compute_output_shape(input_shape)[0], self.config.samples)
+        channels = (2,) if self.config.panning else ()
+        return (self._magnitudes.compute_output_shape(input_shape)[0], self.config.samples, *channels)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"config": self.config.to_dict()}
@@ -88,7 +89,8 @@ class AudioToPicture(SignalLayer):
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
-        float tensor `[batch, samples]` at `config.sample_rate`, where `samples` is static.
+        float tensor `[batch, samples]` at `config.sample_rate`, or if the config has `panning` `[batch, samples, 2]`.
+        `samples` is static.
 
     Output shape:
         `[batch, height, width, 3]` in 0..255.
@@ -139,10 +141,13 @@ class AudioToPicture(SignalLayer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        needed = 2 * self.config.analysis.frame_step if self.config.analysis.transform == "mdct" else 1
-        if len(input_shape) != 2 or input_shape[1] is None or input_shape[1] < needed:
+        transform, _, _, step = self.config.analysis
+        needed = {"stft": 1, "mdct": 2 * step, "oscillators": step}[transform]
+        stereo = self.config.panning and input_shape[2:] == (2,)
+        if not (len(input_shape) == 2 or stereo) or input_shape[1] is None or input_shape[1] < needed:
+            shape = "[batch, samples] or [batch, samples, 2]" if self.config.panning else "[batch, samples]"
             raise ValueError(
-                "The input of `AudioToPicture` must have the shape [batch, samples] with samples known and at least "
+                f"The input of `AudioToPicture` must have the shape {shape} with samples known and at least "
                 f"{needed}. Received: shape={input_shape}"
             )
         return (input_shape[0], *(self.image_size or self.config.picture_size), 3)

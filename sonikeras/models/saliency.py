@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config._raster import row_edges
 from sonikeras.signal import pictures as drawing
 
 
@@ -143,6 +144,8 @@ def uncropped(
 def extent(config: str | SonificationConfig) -> tuple[float, float, float, float]:
     """The edges of a spectrogram picture in time and frequency.
 
+    Between the lower and the upper edge, the rows of oscillators are evenly spaced on the config's `frequency_scale`.
+
     Args:
         config: Preset or `SonificationConfig`.
 
@@ -156,6 +159,10 @@ def extent(config: str | SonificationConfig) -> tuple[float, float, float, float
     """
     config = as_config(config)
     analysis = config.analysis
+    if analysis.transform == "oscillators":
+        edges = row_edges(config)
+        columns = config.samples // analysis.frame_step
+        return 0.0, columns * analysis.frame_step / config.sample_rate, float(edges[0]), float(edges[-1])
     step, half, centered = analysis.frame_step, config.sample_rate / 2, analysis.transform == "stft"
     # The centers of STFT frames are multiples of the step from 0 on, those of MDCT frames from one step on.
     frames = config.samples // step + (1 if centered else -1)

@@ -30,9 +30,11 @@ from sonikeras.preparation._examples import (
 )
 from sonikeras.preparation._manifests import Journal, Row, example_key
 from sonikeras.preparation._plan import Group, Plan
+from sonikeras.signal import chain
 from sonikeras.signal.metrics import spectral_convergence
+from sonikeras.signal.panning import pan
 from sonikeras.sources import Examples, Record, _tfrecords as tfrecords, records
-from sonikeras.sources.audio import decode_pcm16, encode_pcm16, from_pcm16
+from sonikeras.sources.audio import decode_pcm16, encode_pcm16, from_pcm16, to_pcm16
 
 _Item = TypeVar("_Item")
 
@@ -211,10 +213,13 @@ class Writer:
         plan = self.plan
         if encoded is None:
             load = audio_loader(example, plan.config, engine=plan.engine, seed=plan.seed, cache=self.cache)
-            encoded = encode_pcm16(pcm := load(0), plan.config, f".{plan.audio_format}")
+            pcm = load(0)
+            if plan.config.panning:
+                pcm = to_pcm16(pan(from_pcm16(pcm), sample_rate=plan.config.sample_rate))
+            encoded = encode_pcm16(pcm, plan.config, f".{plan.audio_format}")
         else:
             pcm = decode_pcm16(encoded)
-        audio = from_pcm16(pcm)
+        audio = chain.to_mono(from_pcm16(pcm), plan.config)
         return Content(
             audio=encoded,
             picture=rendering.encode_picture(audio, plan.config) if plan.pictures else None,

@@ -11,9 +11,12 @@ import hashlib
 import inspect
 import pathlib
 import sys
+import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numba
 from numba.core import caching, event
 
 # Private to numba. Without them, each user compiles once.
@@ -31,12 +34,29 @@ def digest(module: ModuleType) -> str:
         return "unknown"
 
 
-def announce(dispatcher: Any, message: str) -> None:
-    """Prints a message on stderr, if that is a terminal, whenever a function is compiled rather than loaded."""
+def compiled(function: Callable[..., Any], options: dict[str, Any], message: str) -> Callable[..., Any]:
+    """The compiled form of a function, kept on disk. It compiles when it is first called.
+
+    Args:
+        function: A function that numba compiles. Kept code is found by its qualified name and its file.
+        options: Arguments of `numba.njit`.
+        message: What stderr, if it is a terminal, says whenever the function is compiled rather than loaded.
+    """
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+        _share(dispatcher)
+    except RuntimeError as error:  # there is no folder that can be written to
+        warnings.warn(
+            "Compiled code is not kept, so each process compiles again. Set $NUMBA_CACHE_DIR to a folder that can be "
+            f"written to. Received: {error}",
+            stacklevel=4,
+        )
+        dispatcher = numba.njit(**options)(function)
     _ANNOUNCER.messages[dispatcher.py_func] = message
+    return dispatcher
 
 
-def share(dispatcher: Any) -> None:
+def _share(dispatcher: Any) -> None:
     """Makes a function with `cache=True` load code that the installation keeps, even where it is read-only."""
     if _FunctionCache is not object and _IndexFile is not None:
         dispatcher._cache = _SharedCache(dispatcher.py_func)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from collections.abc import Callable
 
 import numba
@@ -136,20 +135,11 @@ def _compile(fft_length: int) -> Callable[..., np.ndarray]:
 
     # The name of the kept code. It must differ between sizes and change with all code that is compiled into it.
     retrieve.__qualname__ = f"retrieve_{fft_length}_{compilation.digest(lanes)}"
-    try:
-        compiled = numba.njit(cache=True, **FAST)(retrieve)
-        compilation.share(compiled)
-    except RuntimeError as error:  # there is no folder that can be written to
-        warnings.warn(
-            "Compiled code is not kept, so each process compiles again. Set $NUMBA_CACHE_DIR to a folder that can be "
-            f"written to. Received: {error}",
-            stacklevel=3,
-        )
-        compiled = numba.njit(**FAST)(retrieve)
-    compilation.announce(
-        compiled, f"sonikeras: compiling phase retrieval for fft_length={fft_length}, which takes about ten seconds"
+    return compilation.compiled(
+        retrieve,
+        FAST,
+        f"sonikeras: compiling phase retrieval for fft_length={fft_length}, which takes about ten seconds",
     )
-    return compiled
 
 
 @numba.njit(**FAST)

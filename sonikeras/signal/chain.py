@@ -11,9 +11,9 @@ import numpy as np
 from sonikeras.config import SonificationConfig, TransformSettings, as_config
 from sonikeras.config._checks import check_audio
 from sonikeras.config._seeds import check_seed, generator
-from sonikeras.signal import mdct, pictures, raster, spectrograms
+from sonikeras.signal import mdct, oscillators, panning, pictures, raster, spectrograms
 from sonikeras.signal._backend import check_real, constant, operations
-from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio
+from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio, oscillator_settings
 from sonikeras.signal.magnitudes import as_read, image_to_magnitudes, magnitudes_to_image
 from sonikeras.signal.phase_retrieval import griffin_lim, random_phase, structured_phase
 
@@ -39,18 +39,19 @@ def sonify(
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         seed: Integer of at least 0. Defaults to 0.
         engine: String, `"auto"` (the fastest engine that supports the config) or one of `sonikeras.engines()`.
-            `"lossless"` needs no engine. Defaults to `"auto"`.
+            `"lossless"` and `"scan"` need no engine. Defaults to `"auto"`.
         initial_phase: float array `[bins, frames]` in radians, instead of the config's. Defaults to `None`.
 
     Returns:
         float32 array `[samples]` at `config.sample_rate`: 65,024 samples (2.95 s) with `"study"` and `"matched"`,
-        66,048 with `"lossless"`.
+        66,048 with `"lossless"`, 22,016 (1 s) with `"scan"`. With `panning`, `[samples, 2]`: left and right.
 
     Raises:
         ValueError: `image` is not such an array, a name is unknown, or the engine does not support the config.
 
     References:
-        Those of `sonikeras.signal.phase_retrieval.griffin_lim` and `sonikeras.signal.mdct.mdct`.
+        Those of `sonikeras.signal.phase_retrieval.griffin_lim`, `sonikeras.signal.mdct.mdct` and
+        `sonikeras.signal.oscillators.magnitudes_to_audio`.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -66,14 +67,17 @@ def sonify(
     if config.transform == "stft" and config.initial_phase != "structured":
         fixed = config.initial_phase == "fixed"
         rng = generator(seed, b"" if fixed else repr(pixels.shape).encode() + pixels.tobytes())
-    return magnitudes_to_audio(magnitudes, config, rng=rng, engine=engine, initial_phase=initial_phase)
+    audio = magnitudes_to_audio(magnitudes, config, rng=rng, engine=engine, initial_phase=initial_phase)
+    return panning.pan(audio, sample_rate=config.sample_rate) if config.panning else audio
 
 
 def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -> np.ndarray:
     """Computes the spectrogram of audio with the config's analysis window.
 
+    With `panning` it is that of the audio before it was panned. That of oscillators has their rows as bins.
+
     Args:
-        audio: float array `[samples]`, mono, at `config.sample_rate`.
+        audio: float array `[samples]`, mono, at `config.sample_rate`, or with `panning` `[samples, 2]`.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
@@ -88,7 +92,8 @@ def spectrogram(audio: np.ndarray, config: str | SonificationConfig = "study") -
         >>> sonikeras.spectrogram(np.sin(np.arange(22050) * 0.3).astype("float32")).shape
         (1025, 44)
     """
-    db = audio_to_db(check_audio(audio), as_config(config))
+    config = as_config(config)
+    db = audio_to_db(check_audio(audio, stereo=config.panning), config)
     return np.ascontiguousarray(db.T)
 
 
@@ -97,10 +102,10 @@ def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np
 
     It shows the config's band on its frequency scale. With `color`, the planes are put together again: the picture has
     the colors of the image, and no colormap. Audio of another length than `config.samples` is then cut, or its end is
-    silent.
+    silent. With `panning` it shows the audio before it was panned.
 
     Args:
-        audio: float array `[samples]`, mono, at `config.sample_rate`.
+        audio: float array `[samples]`, mono, at `config.sample_rate`, or with `panning` `[samples, 2]`.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
@@ -115,7 +120,7 @@ def picture(audio: np.ndarray, config: str | SonificationConfig = "study") -> np
         (600, 1200, 3)
     """
     config = as_config(config)
-    drawn = db_to_picture(audio_to_db(check_audio(audio), config), config)
+    drawn = db_to_picture(audio_to_db(check_audio(audio, stereo=config.panning), config), config)
     return np.rint(drawn).astype(np.uint8)
 
 
@@ -129,8 +134,12 @@ def desonify(
     least squares: rows that share a bin get the same value. With `color`, audio of another length than `config.samples`
     is cut, or its end is silent.
 
+    With `transform="oscillators"` the image is found by least squares too, as
+    `sonikeras.signal.oscillators.audio_to_magnitudes` describes: from audio that begins with the image and is aligned
+    to the sample, at any level. What other audio shows is in `picture`, which needs no alignment. Panning is undone.
+
     Args:
-        audio: float array `[samples]` from `sonify`.
+        audio: float array `[samples]` from `sonify`, or with `panning` `[samples, 2]`.
         config: The preset or `SonificationConfig` of the audio. Defaults to `"study"`.
         size: `(height, width)` to resize to. Defaults to that of `config.image_shape`: the rows of the raster and, in
             gray, the frames of the audio.
@@ -148,14 +157,36 @@ def desonify(
         (64, 64)
     """
     config = as_config(config)
-    power = _power(check_audio(audio), config.synthesis, config.window)
+    audio = to_mono(check_audio(audio, stereo=config.panning), config)
+    if config.transform == "oscillators":
+        magnitudes = oscillators.audio_to_magnitudes(audio, frames=config.frames, **oscillator_settings(config))
+        return magnitudes_to_image(magnitudes.T, size=size, config=config)
+    power = _power(audio, config.synthesis, config)
     return magnitudes_to_image(spectrograms.power_to_amplitude(power).T, size=size, config=config)
 
 
+def to_mono(audio: Any, config: SonificationConfig) -> Any:
+    """Audio as it is before panning: `[..., samples]` of `[..., samples]`, or if the config pans `[..., samples, 2]`.
+
+    Audio with a last dimension of 2 counts as panned.
+    """
+    return panning.unpan(audio, panned=config.samples) if config.panning and audio.shape[-1] == 2 else audio
+
+
 def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) -> Any:
-    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, differentiable. `seed` determines a random phase."""
+    """Audio `[..., samples]` of magnitudes `[..., frames, bins]`, differentiable. `seed` determines a random phase.
+
+    With `panning` it is `[..., samples, 2]`.
+    """
+    audio = _synthesize(magnitudes, config, seed)
+    return panning.pan(audio, sample_rate=config.sample_rate) if config.panning else audio
+
+
+def _synthesize(magnitudes: Any, config: SonificationConfig, seed: int) -> Any:
     if config.transform == "mdct":
         return mdct.magnitudes_to_audio(magnitudes)
+    if config.transform == "oscillators":
+        return oscillators.magnitudes_to_audio(magnitudes, **oscillator_settings(config))
     if config.initial_phase == "structured":
         phase = structured_phase(magnitudes, fft_length=config.fft_length)
     else:
@@ -164,20 +195,38 @@ def synthesize(magnitudes: Any, config: SonificationConfig, *, seed: int = 0) ->
 
 
 def audio_to_db(audio: Any, config: SonificationConfig) -> Any:
-    """Decibels `[..., frames, bins]` of audio `[..., samples]`. Each clip is an example with its own reference."""
-    power = _power(operations(audio).convert_to_tensor(audio), config.analysis, config.window)
+    """Decibels `[..., frames, bins]` of audio `[..., samples]`. Each clip is an example with its own reference.
+
+    The audio may also be panned: see `to_mono`.
+    """
+    audio = to_mono(audio, config)
+    power = _power(operations(audio).convert_to_tensor(audio), config.analysis, config)
     reference: str | float = "max" if config.reference == "max" else 1.0
     return spectrograms.power_to_db(power, axis=(-2, -1), reference=reference, top_db=config.top_db)
 
 
-def _power(audio: Any, settings: TransformSettings, window: str) -> Any:
+def _power(audio: Any, settings: TransformSettings, config: SonificationConfig) -> Any:
     """Squared magnitudes `[..., frames, bins]` of a transform."""
     transform, fft_length, frame_length, frame_step = settings
     if transform == "mdct":
         return operations(audio).square(mdct.audio_to_coefficients(audio, frame_step=frame_step))
-    return spectrograms.stft_power(
-        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=window
+    if transform == "oscillators":
+        rows = oscillator_settings(config) | {"frame_step": frame_step}
+        power = oscillators.row_power(audio, frame_length=frame_length, window=config.window, **rows)
+        return power / _white(config) ** 2
+    power = spectrograms.stft_power(
+        audio, frame_length=frame_length, frame_step=frame_step, fft_length=fft_length, window=config.window
     )
+    if config.transform == "oscillators":
+        power = (
+            power / (_white(config) * float(spectrograms.periodic_window(config.window, frame_length).sum()) / 2) ** 2
+        )
+    return power
+
+
+def _white(config: SonificationConfig) -> float:
+    """The amplitude of a white row of oscillators."""
+    return oscillators.amplitude(frames=config.frames, **oscillator_settings(config))
 
 
 def db_to_picture(
@@ -215,9 +264,10 @@ def db_to_picture(
 def in_band(db: Any, config: SonificationConfig) -> Any:
     """The part of decibels `[..., frames, bins]` of the analysis that shows the image: `[..., frames, rows]`.
 
-    On a linear axis these are the bins of the band. On another one they are the rows of the raster.
+    On a linear axis these are the bins of the band, and of oscillators all. Else they are the rows of the raster.
     """
-    if config.frequency_scale == "linear":
+    own = config.analysis.transform == "oscillators"
+    if own or (config.frequency_scale == "linear" and config.transform != "oscillators"):
         bins = raster.band_of(config, config.analysis)
         return db if bins == slice(0, db.shape[-1]) else db[..., bins]
     ops = operations(db)
@@ -242,6 +292,7 @@ def _color_picture(db: Any, config: SonificationConfig, resizing: tuple[Any, ...
 
 
 def _amplitudes(db: Any) -> Any:
+    check_real("`db`", db)
     ops = operations(db)
     return ops.exp(ops.cast(db, "float32") * (math.log(10) / 20))
 

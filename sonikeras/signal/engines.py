@@ -11,7 +11,8 @@ import numpy as np
 
 from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice
-from sonikeras.signal import mdct
+from sonikeras.config._raster import row_frequencies
+from sonikeras.signal import mdct, oscillators
 from sonikeras.signal.phase_retrieval import exact_scale, griffin_lim, structured_phase
 
 
@@ -23,7 +24,7 @@ def engines() -> list[str]:
 def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool = False) -> str:
     """The engine that a name stands for: `"auto"` is the fastest engine that supports the config.
 
-    With `transform="mdct"` no phase retrieval is needed, and the result is `"mdct"`.
+    With `transform="mdct"` or `"oscillators"` no phase retrieval is needed, and the result is the transform.
 
     Args:
         engine: String, `"auto"` or one of `engines()`.
@@ -39,14 +40,15 @@ def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool
         >>> resolve_engine("auto", sonikeras.SonificationConfig.preset("study"))
         'numba'
     """
-    exact = config.transform == "mdct"
-    check_choice("engine", engine, ["auto", *_ENGINES, *(["mdct"] if exact else [])])
-    if exact and given_phase:
+    direct = config.transform in _DIRECT
+    check_choice("engine", engine, ["auto", *_ENGINES, *([config.transform] if direct else [])])
+    if direct and given_phase:
         raise ValueError(
-            "`initial_phase` must be None with transform='mdct', which has no phase to retrieve. Received: an array"
+            f"`initial_phase` must be None with transform={config.transform!r}, which has no phase to retrieve. "
+            "Received: an array"
         )
-    if exact:
-        return "mdct"
+    if direct:
+        return config.transform
     # One at a time: the check of the TensorFlow engine imports Keras.
     for name in [*_ENGINES] if engine == "auto" else [engine]:
         if not _ENGINES[name](config, given_phase):
@@ -96,8 +98,8 @@ def magnitudes_to_audio(
     if magnitudes.min() < 0:
         raise ValueError(f"`magnitudes` must not be negative. Received: a minimum of {magnitudes.min():.4g}")
     name = resolve_engine(engine, config, given_phase=initial_phase is not None)
-    if name == "mdct":
-        return _mdct(magnitudes)
+    if name in _DIRECT:
+        return _DIRECT[name](magnitudes, config)
     random = initial_phase is None and config.initial_phase != "structured"
     if random and rng is None:
         raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
@@ -155,11 +157,31 @@ def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.
     )
 
 
-def _mdct(magnitudes: np.ndarray) -> np.ndarray:
+def _mdct(magnitudes: np.ndarray, config: SonificationConfig) -> np.ndarray:
     """The audio whose MDCT has these magnitudes, rounded to 16 bits so that a file stores it exactly."""
     audio = mdct.magnitudes_to_audio(np.ascontiguousarray(magnitudes.T))
     steps = np.float32(2**15)
     return np.rint(audio * steps) / steps
+
+
+def _oscillators(magnitudes: np.ndarray, config: SonificationConfig) -> np.ndarray:
+    return oscillators.magnitudes_to_audio(magnitudes.T, **oscillator_settings(config))
+
+
+# The transforms whose inverse is the audio, without phase retrieval.
+_DIRECT: dict[str, Callable[[np.ndarray, SonificationConfig], np.ndarray]] = {
+    "mdct": _mdct,
+    "oscillators": _oscillators,
+}
+
+
+def oscillator_settings(config: SonificationConfig) -> dict[str, Any]:
+    """The arguments that `sonikeras.signal.oscillators` takes from a config."""
+    return {
+        "frequencies": row_frequencies(config),
+        "sample_rate": config.sample_rate,
+        "frame_step": config.frame_step,
+    }
 
 
 def griffin_lim_settings(config: SonificationConfig) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from sonikeras.config import SonificationConfig
-from sonikeras.signal import mdct
+from sonikeras.signal import mdct, oscillators
+from sonikeras.signal.engines import oscillator_settings
 from sonikeras.signal.magnitudes import image_to_magnitudes
 from sonikeras.signal.spectrograms import periodic_window
 
@@ -95,7 +96,7 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     """The spectral convergence: `||magnitudes of the audio - magnitudes of the image|| / ||magnitudes of the image||`.
 
     Args:
-        audio: float32 array `[samples]`, of the config's length.
+        audio: float32 array `[samples]`, of the config's length, before panning.
         image: uint8 array `[height, width]` or `[height, width, 3]`.
         config: `SonificationConfig`.
 
@@ -115,6 +116,8 @@ def spectral_convergence(audio: np.ndarray, image: np.ndarray, config: Sonificat
     wanted = np.ascontiguousarray(image_to_magnitudes(image, config=config).T)
     if config.transform == "mdct":
         found = np.abs(mdct.mdct(audio, frame_step=config.frame_step)) / mdct.amplitude(config.frame_step)
+    elif config.transform == "oscillators":
+        found = oscillators.audio_to_magnitudes(audio, frames=config.frames, **oscillator_settings(config))
     else:
         found = _stft_magnitudes(audio, config)
     found -= wanted

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sonikeras.config import SonificationConfig, TransformSettings
-from sonikeras.config._raster import raster_of, row_edges
+from sonikeras.config._raster import raster_of, row_edges, row_frequencies
 from sonikeras.config._transforms import bin_edges, bins_between
 from sonikeras.signal._backend import constant, operations
 
@@ -117,7 +117,9 @@ def to_rows(magnitudes: Any, config: SonificationConfig, settings: TransformSett
 
 
 def band_of(config: SonificationConfig, settings: TransformSettings) -> slice:
-    """The bins of a transform whose centers lie in the config's band."""
+    """The bins of a transform whose centers lie in the config's band. Those of oscillators are all needed."""
+    if config.transform == "oscillators":
+        return slice(0, config.bins if settings.transform == "oscillators" else settings.fft_length // 2 + 1)
     return bins_between(*settings[:2], config.sample_rate, config.min_freq, config.max_freq)
 
 
@@ -137,6 +139,8 @@ def _chroma(red: Any, green: Any, blue: Any) -> list[Any]:
 
 def _rows_are_bins(config: SonificationConfig) -> bool:
     bins = raster_of(config).bins
+    if config.transform == "oscillators":
+        return True
     return config.frequency_scale == "linear" and config.rows in (None, bins.stop - bins.start)
 
 
@@ -153,8 +157,12 @@ def _spread(config: SonificationConfig) -> np.ndarray | None:
 @functools.lru_cache(maxsize=8)
 def _reading(config: SonificationConfig, settings: TransformSettings) -> np.ndarray | None:
     """The matrix `[bins in the band, rows]` from a transform's bins to rows, or `None` if rows are bins."""
-    if settings[:2] == config.synthesis[:2] and _rows_are_bins(config):
+    same = settings[:2] == config.synthesis[:2] or settings.transform == "oscillators"
+    if same and _rows_are_bins(config):
         return None
+    if config.transform == "oscillators":  # between sinusoids there is silence, so a row is its nearest bin
+        nearest = np.rint(np.array(row_frequencies(config)) * settings.fft_length / config.sample_rate).astype(int)
+        return np.eye(settings.fft_length // 2 + 1, dtype=np.float32)[:, nearest]
     bins = band_of(config, settings)
     edges = bin_edges(*settings[:2], config.sample_rate)[bins.start : bins.stop + 1]
     spread = _resampling(row_edges(config), edges)

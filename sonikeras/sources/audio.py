@@ -156,7 +156,7 @@ def _comment(config: SonificationConfig, gain_db: float) -> str:
 
 
 def decode_pcm16(data: bytes) -> np.ndarray:
-    """The samples of a file from `encode_pcm16`: int16 `[samples]`."""
+    """The samples of a file from `encode_pcm16`: int16 `[samples]` or `[samples, channels]`."""
     import soundfile
 
     return soundfile.read(io.BytesIO(data), dtype="int16")[0]
@@ -171,9 +171,9 @@ def read_audio(
 ) -> tuple[np.ndarray, SonificationConfig]:
     """Reads audio, and the config that the file carries.
 
-    Channels are averaged. Other sample rates are converted to that of the config by soxr at high quality, as in
-    `librosa.load`. The content of a file determines its format, whatever its name. The gain of a normalization by
-    `write_audio` is undone, whatever the config.
+    Channels are averaged, unless the config has `panning` and the file two channels. Other sample rates are converted
+    to that of the config by soxr at high quality, as in `librosa.load`. The content of a file determines its format,
+    whatever its name. The gain of a normalization by `write_audio` is undone, whatever the config.
 
     All samples are read: up to the end of the file if the sizes in its header are placeholders, such as those of a
     program that writes to a pipe. A file that is shorter than its header states is truncated, and raises an error.
@@ -189,8 +189,8 @@ def read_audio(
         name: String, the name of the file in errors. Defaults to the path.
 
     Returns:
-        `(audio, config)`: float32 array `[samples]` at `config.sample_rate`, in -1..1 unless a normalization that
-        made it quieter is undone, and a `SonificationConfig`.
+        `(audio, config)`: float32 array `[samples]` at `config.sample_rate`, or with `panning` and two channels
+        `[samples, 2]`, in -1..1 unless a normalization that made it quieter is undone, and a `SonificationConfig`.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -220,9 +220,10 @@ def _read(
         rate = recording.rate
         gain_db = _gain_in(recording.comments, name)
         config = config or _config_in(recording.comments, name) or SonificationConfig.preset("study")
-        mono = _decoded(recording, needed(rate, config), max(1, config.sample_rate / rate), name)
-    mono = resample(mono, rate, config.sample_rate)
-    return amplify(mono[:samples].astype(np.float32, copy=False), -gain_db), config
+        mono, growth = not (config.panning and recording.channels == 2), max(1, config.sample_rate / rate)
+        audio = _decoded(recording, needed(rate, config), growth, name, mono=mono)
+    audio = resample(audio, rate, config.sample_rate)
+    return amplify(audio[:samples].astype(np.float32, copy=False), -gain_db), config
 
 
 def read_channels(source: str | os.PathLike, sample_rate: int) -> np.ndarray:
@@ -285,10 +286,7 @@ def _decoded(recording: Recording, wanted: int | None, growth: float, name: str,
     frames, known = recording.frames, [n for n in (wanted, recording.frames) if n is not None]
     size = min(known) if known else int(limits.get("audio_samples") / growth)
     limits.check("audio_samples", math.ceil(size * growth), name)
-    audio, done = (
-        np.empty(size if mono else (size, recording.channels), np.float32),
-        0,
-    )  # memory is allocated when it is written to
+    audio, done = np.empty(size if mono else (size, recording.channels), np.float32), 0  # allocated when written to
     for block in recording.blocks():
         if not known and done + len(block) > size:
             limits.check("audio_samples", math.ceil((done + len(block)) * growth), name)

@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_image
 
 import sonikeras
 from sonikeras import SonificationConfig, limits
-from sonikeras.config._raster import SCALES, raster_of, row_edges
+from sonikeras.config._raster import SCALES, raster_of, row_edges, row_frequencies
 
 POSTER = {"sample_rate": 44100, "min_freq": 200, "max_freq": 12_000, "frequency_scale": "log"}
 
@@ -63,14 +63,35 @@ def test_a_duration_is_kept_and_the_raster_has_the_image_s_proportions(preset, d
     assert abs(config.seconds - duration) <= config.frame_step / config.sample_rate / 2 + 1e-9
     height, width = config.image_shape
     ratio = (width / height) / (size[1] / size[0])
-    longest = 1.3 if config.transform == "mdct" else 2.5  # powers of two change the ratio by four
+    longest = 2.5 if config.transform == "stft" else 1.3  # powers of two change the ratio by four
     assert 1 / longest < ratio < longest
-    assert config.transform == "mdct" or config.fft_length.bit_count() == 1
+    assert config.transform != "stft" or config.fft_length.bit_count() == 1
     names = "frame_length", "frame_step", "analysis_fft_length", "analysis_frame_length", "analysis_frame_step"
     before = SonificationConfig.preset(preset)
     for name in names:  # in proportion to the transform
         value, old = getattr(config, name), getattr(before, name)
         assert value is old is None or value * before.fft_length == old * config.fft_length
+
+
+@pytest.mark.parametrize("color", ["gray", "rgb", "ycbcr"])
+def test_oscillators_have_any_raster(color):
+    config = SonificationConfig.for_image((60, 80), "scan", color=color)
+    assert config.image_shape[:2] == (60, 80)
+    frequencies = row_frequencies(config)
+    assert (frequencies[0], frequencies[-1]) == (500, 5000)
+    assert np.diff(frequencies).min() * config.frame_step / config.sample_rate > 0.5
+    config = SonificationConfig.for_image((60, 80), "scan", 2, color=color)
+    height, width, *_ = config.image_shape
+    assert width / height == pytest.approx(80 / 60, rel=0.05)
+    assert config.bins * config.frames == pytest.approx(4500 * 2, rel=0.05)
+
+
+def test_oscillators_keep_the_frequencies_that_are_given():
+    notes = 220 * 2 ** (np.arange(25) / 12)
+    for duration in (None, 3):
+        config = SonificationConfig.for_image((60, 80), "scan", duration, frequencies=notes)
+        assert config.bins == 25 and config.frequencies == tuple(notes)
+    assert config.image_shape == (25, 33) and config.seconds == pytest.approx(3, abs=0.05)
 
 
 def test_other_fields_are_kept():

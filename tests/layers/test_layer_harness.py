@@ -48,6 +48,9 @@ COLOR = SonificationConfig(
     picture_size=(30, 40),
     drawing="resize",
 )
+SCAN = SonificationConfig.preset("scan").replace(
+    frames=8, fft_length=128, frame_length=128, frame_step=33, rows=12, panning=True, picture_size=(30, 40)
+)
 
 
 @dataclasses.dataclass
@@ -107,6 +110,10 @@ CASES = {
         lambda **k: layers.AudioToPicture(COLOR, (20, 24), **k), 0.05 * AUDIO[:1, : COLOR.samples].repeat(3, axis=0)
     ),
     "AudioToPicture": Case(lambda **k: layers.AudioToPicture(CHAIN, (20, 24), **k), AUDIO, smooth=False),
+    "ImageToAudio-oscillators": Case(lambda **k: layers.ImageToAudio(SCAN, **k), IMAGES),
+    "AudioToPicture-oscillators": Case(
+        lambda **k: layers.AudioToPicture(SCAN, (20, 24), **k), 0.05 * STEREO, smooth=False
+    ),
     "TorchBatchNormalization": Case(layers.TorchBatchNormalization, COEFFICIENTS, (1,), weights=4),
 }
 

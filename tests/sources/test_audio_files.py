@@ -510,7 +510,7 @@ def test_config_is_bounded_in_python_too():
     optional = {field.name for field in dataclasses.fields(STUDY) if field.default is None}
     for name in (field.name for field in dataclasses.fields(STUDY)):
         for value in (10**5000, float("nan"), True, None, "x" * 10_000, [[]], {}, 1 + 2j, b"x"):
-            if value is None and name in optional:
+            if (value is None and name in optional) or (value is True and name == "panning"):
                 continue
             with pytest.raises(ValueError, match=name) as error:
                 STUDY.replace(**{name: value})
