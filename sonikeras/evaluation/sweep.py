@@ -148,7 +148,7 @@ def check_weights(runs: Iterable[Run], directory: str | os.PathLike[str]) -> lis
         List of the networks' names, each with the path of its weights, or `None` for random weights.
 
     Raises:
-        ValueError: There is no such network, a file has the weights of another one, or several networks have no weights.
+        ValueError: There is no such network, a file has the weights of another one, or several networks lack weights.
         OSError: The weights of a network cannot be downloaded, or there is no such file.
         ImportError: The package of a network's weights is not installed.
 

@@ -55,9 +55,8 @@ def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
     except Exception as error:  # Keras, h5py and zipfile raise different errors for a damaged or foreign file
         kind, fault = "a Keras file without the ImageNet classifier", str(error).partition("\n")[0]
         if path.suffix == ".pth":
-            kind = "a PyTorch state dict"
-            if chosen.torchvision is not None:
-                kind += " of torchvision's network of that name"
+            source = "EfficientNet-Lite" if chosen.torchvision is None else "torchvision's network of that name"
+            kind = f"a PyTorch state dict of {source}"
         elif weight_files.is_pytorch(path):
             fault = "there is a PyTorch file: its name must end in .pth"
         raise ValueError(
