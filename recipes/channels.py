@@ -70,9 +70,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], list[Path]]:
     for channel in OTHERS[first]:
         plan.add_other(channel)
 
-    if not options.only_page:
-        plan.write_jpeg()
-    results = results_of(options, plan.runs(options.seeds))
+    results = results_of(options, plan.runs(options.seeds), prepare=plan.write_jpeg)
     study = TransmissionResults(plan, results, options.seeds)
     table, page = options.directory / "channels.csv", Path(options.page or options.directory / "channels.md")
     write_csv(study.rows(), table)

@@ -104,9 +104,31 @@ class SweepScript:
         return dataclasses.replace(recipe, network=spec.name, image_size=size)
 
 
-def results_of(options: argparse.Namespace, runs: Sequence[sweep.Run]) -> list[sweep.Result]:
-    """The results of runs. Those that are not finished are run, except with `--only-page`."""
-    return (sweep.load if options.only_page else sweep.sweep)(runs, options.directory)
+def results_of(
+    options: argparse.Namespace, runs: Sequence[sweep.Run], prepare: Callable[[], None] | None = None
+) -> list[sweep.Result]:
+    """The results of runs. Those that are not finished are run, except with `--only-page`.
+
+    First it finds the weights of all networks, and prints them.
+
+    Args:
+        options: The options that `SweepScript.main` passes to the script's work.
+        runs: `Run`s of the sweep.
+        prepare: Function that is called before the first run, once the weights are found. Defaults to `None`.
+
+    Returns:
+        List with the `Result` of each run.
+    """
+    if options.only_page:
+        return sweep.load(runs, options.directory)
+    found = [
+        f"{name} ({path.name if path else 'random'})" for name, path in sweep.check_weights(runs, options.directory)
+    ]
+    if found:
+        print(f"Weights: {', '.join(found)}", flush=True)
+    if prepare is not None:
+        prepare()
+    return sweep.sweep(runs, options.directory)
 
 
 def image_or_config(text: str) -> str:

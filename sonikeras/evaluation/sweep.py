@@ -16,15 +16,19 @@ from typing import Any
 
 import keras
 
+from sonikeras import models
 from sonikeras.config._errors import raised_inside
 from sonikeras.config._files import as_utf8, folded, is_file_name, locked, replacing, write_text
 from sonikeras.evaluation import experiment
 from sonikeras.evaluation.report import FormatError, Report
+from sonikeras.models import weights
 from sonikeras.training.recipe import Recipe
 
 FEATURES, FIGURES = "features", "figures"
 
 _ERROR = "error.txt"
+
+_CHECKED_SIZE = 32  # pixels; weights fit a network whatever its image size
 
 _RENAMED = {"Cell": "Run", "Outcome": "Result"}
 
@@ -129,6 +133,56 @@ def sweep(runs: Iterable[Run], directory: str | os.PathLike[str], *, verbose: bo
                 seconds = time.monotonic() - started
                 print(f"{number}/{len(runs)} {run.name}: {text} [{seconds:.1f} s]", flush=True)
     return results
+
+
+def check_weights(runs: Iterable[Run], directory: str | os.PathLike[str]) -> list[tuple[str, Path | None]]:
+    """Finds the weights of the networks of all runs that are not finished, before any of them starts.
+
+    ImageNet weights that are not at hand are downloaded. A file of the user's is loaded into each network.
+
+    Args:
+        runs: `Run`s.
+        directory: Path of the sweep's folder.
+
+    Returns:
+        List of the networks' names, each with the path of its weights, or `None` for random weights.
+
+    Raises:
+        ValueError: There is no such network, a file has the weights of another one, or several networks lack weights.
+        OSError: The weights of a network cannot be downloaded, or there is no such file.
+        ImportError: The package of a network's weights is not installed.
+
+    Example:
+        >>> from sonikeras.evaluation.sweep import Run, check_weights
+        >>> from sonikeras.training import Recipe
+        >>> recipe = Recipe(network="efficientnet_lite0", data="c2", weights=None)
+        >>> check_weights([Run("c2", {"data": "c2"}, recipe)], "sweep")
+        [('efficientnet_lite0', None)]
+    """
+    recipes = [run.recipe for run in runs if not _finished(run, Path(directory))]
+    wanted = list(dict.fromkeys((recipe.network, recipe.weights) for recipe in recipes))
+    found, faults = [], []
+    for network, source in wanted:
+        try:
+            found.append((network, weights.find_weights(network, source)))
+            if source not in (None, "imagenet"):
+                models.classifier(network, 1, weights=source, image_size=_CHECKED_SIZE)
+        except (ValueError, OSError, ImportError) as error:
+            faults.append((network, error))
+    if len(faults) == 1:
+        raise faults[0][1]
+    if faults:
+        names = ", ".join(network for network, _ in faults)
+        raise ValueError(f"No weights for {len(faults)} of {len(wanted)} networks: {names}. {faults[0][1]}")
+    return found
+
+
+def _finished(run: Run, directory: Path) -> bool:
+    """Whether a run need not be run again. A damaged one is repeated."""
+    try:
+        return experiment.finished(run.recipe, directory / run.name)
+    except (ValueError, OSError):
+        return False
 
 
 def _remove_temporary_files(directory: Path) -> None:

