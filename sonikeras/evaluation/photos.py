@@ -10,7 +10,6 @@ import numpy as np
 from sonikeras.config import SonificationConfig
 from sonikeras.evaluation.retention import signal_retention
 from sonikeras.signal import chain
-from sonikeras.sources.images import to_gray
 
 NAMES = ("china.jpg", "flower.jpg")  # of scikit-learn
 
@@ -34,7 +33,7 @@ class PhotoRetention(NamedTuple):
 
 
 def photo_retention(configs: Sequence[SonificationConfig]) -> list[PhotoRetention]:
-    """Sonifies and reconstructs photos with each config, and compares them with the grayscale originals."""
+    """Sonifies and reconstructs photos with each config, and compares them with the originals: in gray or in color."""
     images = _photos()
     found = []
     for config in configs:
@@ -45,10 +44,10 @@ def photo_retention(configs: Sequence[SonificationConfig]) -> list[PhotoRetentio
 
 
 def _photos() -> list[np.ndarray]:
-    """Grayscale squares from the left, the center and the right of each photo."""
+    """Squares from the left, the center and the right of each photo."""
     from sklearn.datasets import load_sample_image
 
-    images = [to_gray(load_sample_image(name)) for name in NAMES]
+    images = [load_sample_image(name) for name in NAMES]
     return [
         image[top : top + SIDE, left : left + SIDE]
         for image in images

@@ -19,7 +19,7 @@ from sonikeras.config._checks import check_audio, check_integer, check_number
 from sonikeras.evaluation.comparison import correctness
 from sonikeras.evaluation.report import Report
 from sonikeras.signal import chain, metrics
-from sonikeras.sources.images import to_gray
+from sonikeras.signal.magnitudes import as_read
 
 _RENAMED = {"heard_accuracy": "sonified_accuracy", "seen_accuracy": "image_accuracy"}  # attributes of `Retention`
 
@@ -235,9 +235,9 @@ def signal_retention(
 ) -> SignalRetention:
     """The quality of an image's reconstruction from its audio, without any classifier.
 
-    The reconstruction, `sonikeras.desonify(audio, config, size=...)`, is compared with the gray image at the image's
-    size, so losses by resizing count too. Configs with `reference="max"` normalize the brightness of an image, which
-    counts as an error here.
+    The reconstruction, `sonikeras.desonify(audio, config, size=...)`, is compared with the image at the image's size,
+    so losses by resizing count too. The image is gray unless the config has `color`. Configs with `reference="max"`
+    normalize the brightness of an image, which counts as an error here.
 
     Args:
         image: uint8 array `[height, width]` or `[height, width, 3]`.
@@ -260,17 +260,18 @@ def signal_retention(
         >>> retention.psnr, retention.ssim
         (inf, 1.0)
     """
-    config, gray = as_config(config), to_gray(image)
+    config = as_config(config)
+    original = as_read(image, config)
     audio = chain.to_mono(check_audio(audio, stereo=config.panning), config)
     if audio.size != config.samples:
         raise ValueError(
             f"`audio` must have shape ({config.samples},), the config's length. Received: audio of shape {audio.shape}"
         )
-    reconstruction = chain.desonify(audio, config, size=gray.shape)
+    reconstruction = chain.desonify(audio, config, size=original.shape[:2])
     with np.errstate(divide="ignore"):
-        convergence = 20 * np.log10(metrics.spectral_convergence(audio, gray, config))
+        convergence = 20 * np.log10(metrics.spectral_convergence(audio, original, config))
     return SignalRetention(
-        psnr=metrics.psnr(reconstruction, gray),
-        ssim=metrics.ssim(reconstruction, gray),
+        psnr=metrics.psnr(reconstruction, original),
+        ssim=metrics.ssim(reconstruction, original),
         spectral_convergence=float(convergence),
     )

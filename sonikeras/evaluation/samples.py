@@ -202,7 +202,7 @@ def _write_sample(
     examples: Examples, index: int, audio: np.ndarray, config: SonificationConfig, directory: Path, stem: str
 ) -> dict[str, Any]:
     """Writes the files of one sample, and returns its entry in the list."""
-    image = examples.image(index)
+    image = _image(examples, index, config)
     files = {
         "image": f"{stem}-image.png",
         "audio": f"{stem}.wav",
@@ -220,6 +220,11 @@ def _write_sample(
     plots.sample(image, audio, config.sample_rate, picture, reconstruction, directory / f"{stem}.png", title=title)
     retention = _noted(signal_retention(image, audio, config))
     return {"index": index, "name": as_utf8(examples.full_names[index])} | retention | files | {"peak": None}
+
+
+def _image(examples: Examples, index: int, config: SonificationConfig) -> np.ndarray:
+    """The image of an example as the config reads it, in gray or in color."""
+    return examples.image(index, color=config.color != "gray")
 
 
 def _heat_maps(model: keras.Model, audio: np.ndarray, recipe: Recipe, classes: np.ndarray) -> np.ndarray:
@@ -259,6 +264,6 @@ def _write_attention(
 def _medians(
     examples: Examples, audio_of: Callable[[int], np.ndarray], config: SonificationConfig, indices: np.ndarray
 ) -> SignalRetention:
-    found = [signal_retention(examples.image(index), audio_of(index), config) for index in indices]
+    found = [signal_retention(_image(examples, index, config), audio_of(index), config) for index in indices]
     values = np.median([dataclasses.astuple(each) for each in found], axis=0)
     return SignalRetention(*map(float, values))

@@ -330,3 +330,11 @@ def test_bad_audio_and_images_are_named(photo):
         signal_retention(photo, audio * np.nan, "lossless")
     with pytest.raises(ValueError, match="`image` must be a uint8 array"):
         signal_retention(photo / 255, audio, "lossless")
+
+
+def test_signal_retention_is_that_of_the_colors_that_a_config_carries():
+    image = sonikeras.read_image("docs/images/coffee.png", color=True)[:64, :48]
+    for color in ("rgb", "ycbcr"):
+        config = sonikeras.SonificationConfig.for_image(image, "lossless", color=color)
+        kept = signal_retention(image, sonikeras.sonify(image, config), config)
+        assert kept.psnr == np.inf if color == "rgb" else 25 < kept.psnr < 60
