@@ -139,8 +139,8 @@ def canvas(
         centers = (np.arange(size[1]) + 0.5) / size[1]
         columns = _selection(np.ceil(centers * frames) - 1, frames)
     else:
-        rows = _resizing(bins, size[0], "bilinear")
-        columns = _resizing(frames, size[1], "bilinear")
+        method = "bicubic" if drawing == "bicubic" else "bilinear"
+        rows, columns = _resizing(bins, size[0], method), _resizing(frames, size[1], method)
     rows = rows[::-1]
     if image_size is not None:
         (top, height), (left, width) = crop_box(size, image_size=image_size, shorter_side=shorter_side)
