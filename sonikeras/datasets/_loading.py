@@ -25,9 +25,11 @@ def audio_loader(
     examples: Examples, config: SonificationConfig, *, engine: str, seed: int, cache: AudioCache | None
 ) -> Loader:
     """The loader of sonified images: int16 `[samples]`, computed once and then read from the cache."""
+    color = config.color != "gray"
 
     def compute(index: int) -> np.ndarray:
-        return to_pcm16(check_peak(chain.sonify(examples.image(index), config, seed=seed, engine=engine)))
+        image = examples.image(index, color=color)
+        return to_pcm16(check_peak(chain.sonify(image, config, seed=seed, engine=engine)))
 
     if cache is None:
         return compute

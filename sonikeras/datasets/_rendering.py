@@ -78,6 +78,11 @@ class Rendering:
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
+        if self.colormap is not None and self.config.color != "gray":
+            raise ValueError(
+                "With a config in color, whose pictures have the image's colors, `colormap` must be None. "
+                f"Received: colormap={self.colormap!r}, color={self.config.color!r}"
+            )
 
     @property
     def has_audio(self) -> bool:

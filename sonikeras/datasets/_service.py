@@ -24,8 +24,9 @@ from sonikeras.datasets._rendering import Rendering
 from sonikeras.datasets.cache import AudioCache, audio_key, resolve_cache
 from sonikeras.signal import mdct
 from sonikeras.signal.engines import griffin_lim_settings
-from sonikeras.signal.magnitudes import pixels_to_magnitudes
+from sonikeras.signal.magnitudes import raster_to_magnitudes
 from sonikeras.signal.phase_retrieval import griffin_lim, structured_phase
+from sonikeras.signal.raster import lay_out
 from sonikeras.sources import Examples
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def remote_audio(
 
     check_dispatcher(address)
     files = examples.file_paths is not None
-    encoded = _encoded(examples)[order]
+    encoded = _encoded(examples, color=config.color != "gray")[order]
     compute = functools.partial(encoded_to_pcm, config=config, seed=seed, files=files)
     compute_here = tf.function(compute, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     # TensorFlow decodes files, OpenCV other images. They differ in gray values.
@@ -283,16 +284,16 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
     """
     import tensorflow as tf
 
-    gray = decode(encoded, files=files)
-    resized = _resized(gray, config.bins, config.frames, config.image_interpolation)
-    magnitudes = pixels_to_magnitudes(
-        tf.cast(resized, tf.float32),
-        frames=config.frames,
-        bins=config.bins,
-        interpolation="bilinear",  # without effect: the size is right already
-        reference=config.reference,
-        top_db=config.top_db,
-    )
+    color = config.color != "gray"
+    pixels = decode(encoded, files=files, color=color)
+
+    def resize(width: int, height: int) -> Any:
+        channels = tf.unstack(pixels, axis=-1) if color else [pixels]
+        resized = [_resized(channel, height, width, config.image_interpolation) for channel in channels]
+        transposed = tf.transpose(tf.stack(resized), (0, 2, 1))[..., ::-1]
+        return transposed if color else transposed[0]
+
+    magnitudes = raster_to_magnitudes(tf.round(lay_out(resize, config)), config)
     if config.transform == "mdct":
         factors = mdct.low_crest_signs(config.bins) * mdct.amplitude(config.bins) * np.float32(2**15)
         audio = tf.round(mdct.inverse_mdct(magnitudes * factors)) / 2**15
@@ -303,7 +304,8 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
         if config.initial_phase == "structured":
             phase = structured_phase(magnitudes, fft_length=config.fft_length)
         else:
-            phase = _random_phase(gray, magnitudes.shape, seed)
+            content = tf.zeros((0, 0), tf.uint8) if config.initial_phase == "fixed" else pixels
+            phase = _random_phase(content, magnitudes.shape, seed)
         audio = scale * _griffin_lim(config)(magnitudes, phase)
     tf.debugging.assert_less_equal(
         tf.reduce_max(tf.abs(audio)), np.float32(1 + 1 / 32768), "`audio` must lie in -1..1, or it is clipped."
@@ -313,24 +315,27 @@ def encoded_to_pcm(encoded: Any, *, config: SonificationConfig, seed: int, files
     return tf.ensure_shape(pcm, (config.samples,))
 
 
-def decode(encoded: Any, *, files: bool) -> Any:
-    """The image at a path or in bytes, as TensorFlow decodes it: uint8 `[height, width]`."""
+def decode(encoded: Any, *, files: bool, color: bool = False) -> Any:
+    """The image at a path or in bytes, as TensorFlow decodes it: uint8 `[height, width]`, or RGB with `color=True`."""
     import tensorflow as tf
 
     data = tf.io.read_file(encoded) if files else encoded
-    pixels = tf.cast(tf.io.decode_image(data, channels=3, expand_animations=False), tf.int32)
-    pixels = tf.ensure_shape(pixels, (None, None, 3))
+    pixels = tf.ensure_shape(tf.io.decode_image(data, channels=3, expand_animations=False), (None, None, 3))
+    if color:
+        return pixels
+    pixels = tf.cast(pixels, tf.int32)
     return tf.cast(tf.bitwise.right_shift(tf.reduce_sum(pixels * _WEIGHTS, -1) + 2**14, 15), tf.uint8)
 
 
-def _encoded(examples: Examples) -> np.ndarray:
+def _encoded(examples: Examples, *, color: bool) -> np.ndarray:
     """The paths of the files, or else the images as PNG: an array `[n]` of bytes."""
     import cv2
 
     if examples.file_paths is not None:
         encoded = [os.fsencode(os.path.abspath(path)) for path in examples.file_paths]
-    else:
-        encoded = [cv2.imencode(".png", examples.image(i))[1].tobytes() for i in range(len(examples))]
+    else:  # OpenCV's order of channels is blue, green, red
+        images = (examples.image(i, color=color) for i in range(len(examples)))
+        encoded = [cv2.imencode(".png", image[..., ::-1] if color else image)[1].tobytes() for image in images]
     size = sum(map(len, encoded))
     if size > _GRAPH_BYTES:
         raise ValueError(
@@ -377,12 +382,12 @@ def _neighbors(old: Any, new: int, *, columns: bool) -> tuple[tuple[Any, Any], t
     return (first, weights[0]), (second, weights[1])
 
 
-def _random_phase(gray: Any, shape: Any, seed: int) -> Any:
+def _random_phase(pixels: Any, shape: Any, seed: int) -> Any:
     """The phase that the seed and the pixels determine."""
     import tensorflow as tf
 
-    size = tf.bitcast(tf.cast(tf.shape(gray), tf.int32), tf.uint8)
-    content = tf.concat([tf.reshape(size, (1, -1)), tf.reshape(gray, (1, -1))], axis=1)
+    size = tf.bitcast(tf.cast(tf.shape(pixels), tf.int32), tf.uint8)
+    content = tf.concat([tf.reshape(size, (1, -1)), tf.reshape(pixels, (1, -1))], axis=1)
     number = tf.bitcast(tf.fingerprint(content)[0], tf.int64)
     seeds = tf.stack([tf.constant(seed, tf.int64), number])
     return 2 * np.pi * tf.random.stateless_uniform(shape, seeds, alg="philox")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
 
+from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config._checks import shown
 from sonikeras.signal._backend import check_real
 
 
@@ -31,3 +35,30 @@ class SignalLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {name: getattr(self, name) for name in self.ARGUMENTS}
+
+
+def config_of(config: str | SonificationConfig | Mapping[str, Any]) -> SonificationConfig:
+    """The config that the argument of a layer means: also a dictionary, as in the file of a model."""
+    return SonificationConfig.from_dict(config) if isinstance(config, Mapping) else as_config(config)
+
+
+def check_follows(layer: type[SignalLayer], given: Mapping[str, Any], followed: Mapping[str, Any]) -> None:
+    """Raises a `ValueError` if arguments of a layer contradict those that follow from its `config`.
+
+    Args:
+        layer: The class of the layer, whose constructor has the defaults.
+        given: The arguments by name, as they were given.
+        followed: The values that follow from the config.
+    """
+    parameters = inspect.signature(layer).parameters
+    other = {
+        name: value
+        for name, value in given.items()
+        if value != followed[name]
+        and (type(value), value) != (type(parameters[name].default), parameters[name].default)
+    }
+    if other:
+        raise ValueError(
+            f"With `config`, the arguments {list(given)} of `{layer.__name__}` follow from it and must not be given. "
+            f"Received: {shown(other)}"
+        )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES
+from sonikeras.config import IMAGE_INTERPOLATIONS, REFERENCES, SonificationConfig
 from sonikeras.config._checks import check_choice, check_integer, check_number
-from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.layers._signal_layer import SignalLayer, check_follows, config_of
 from sonikeras.signal._backend import constant
-from sonikeras.signal.magnitudes import pixels_to_magnitudes
+from sonikeras.signal.magnitudes import images_to_magnitudes, pixels_to_magnitudes
 
 _GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # OpenCV's weights of red, green and blue
 
@@ -33,6 +34,8 @@ class ImageToMagnitude(SignalLayer):
         reference: `"max"`, magnitudes are relative to the brightest pixel of each image, or `"absolute"`, white is 1.
             Defaults to `"max"`.
         top_db: Float, range of magnitudes in dB. Lower values are raised to its lower end. Defaults to 80.
+        config: Preset, `SonificationConfig`, or its `to_dict()`, whose colors, band and frequency scale the magnitudes
+            have. The other arguments then follow from it. Defaults to `None`: gray, every bin a row.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -62,9 +65,24 @@ class ImageToMagnitude(SignalLayer):
         *,
         reference: str = "max",
         top_db: float = 80,
+        config: str | SonificationConfig | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.config = None if config is None else config_of(config)
+        if self.config is not None:
+            given = {
+                "frames": frames,
+                "bins": bins,
+                "interpolation": interpolation,
+                "reference": reference,
+                "top_db": top_db,
+            }
+            frames, bins, top_db = self.config.frames, self.config.bins, self.config.top_db
+            interpolation, reference = self.config.image_interpolation, self.config.reference
+            check_follows(
+                type(self), given, dict(zip(given, (frames, bins, interpolation, reference, top_db), strict=True))
+            )
         self.frames = check_integer("frames", frames, minimum=1)
         self.bins = check_integer("bins", bins, minimum=1)
         self.interpolation = check_choice("interpolation", interpolation, IMAGE_INTERPOLATIONS)
@@ -75,8 +93,14 @@ class ImageToMagnitude(SignalLayer):
         shape = tuple(inputs.shape)
         self.compute_output_shape(shape)
         pixels = ops.cast(inputs, "float32")
+        if self.config is not None and self.config.color != "gray":
+            pixels = pixels[..., None] if len(shape) == 3 else pixels
+            pixels = pixels if pixels.shape[3] == 3 else ops.repeat(pixels, 3, axis=3)
+            return ops.cast(images_to_magnitudes(pixels, self.config), self.compute_dtype)
         if len(shape) == 4:
             pixels = pixels[..., 0] if shape[3] == 1 else ops.matmul(pixels, constant(_GRAY, pixels))
+        if self.config is not None:
+            return ops.cast(images_to_magnitudes(pixels, self.config), self.compute_dtype)
         magnitudes = pixels_to_magnitudes(
             pixels,
             frames=self.frames,
@@ -94,3 +118,6 @@ class ImageToMagnitude(SignalLayer):
                 f"or [batch, height, width, 3] with height and width known. Received: shape={input_shape}"
             )
         return (input_shape[0], self.frames, self.bins)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | ({} if self.config is None else {"config": self.config.to_dict()})

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice, check_integer
-from sonikeras.layers._signal_layer import SignalLayer
+from sonikeras.layers._signal_layer import SignalLayer, config_of
 from sonikeras.layers.image_to_magnitude import ImageToMagnitude
 from sonikeras.signal import chain
 from sonikeras.signal.pictures import INTERPOLATIONS, check_image_size, colors, crop_box
@@ -21,8 +21,8 @@ class ImageToAudio(SignalLayer):
     """Turns images into audio inside a model: `sonikeras.sonify` with a gradient.
 
     Gray values and resized pixels are not rounded to 8 bits, nor samples to 16 bits. The random initial phase depends
-    only on `seed`: equal images give equal audio, whatever else is in the batch. The layer has no weights and computes
-    in float32 under mixed precision.
+    only on `seed`: equal images give equal audio, whatever else is in the batch. Colors, band and frequency scale are
+    those of the config. The layer has no weights and computes in float32 under mixed precision.
 
     Args:
         config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
@@ -52,16 +52,9 @@ class ImageToAudio(SignalLayer):
         self, config: str | SonificationConfig | Mapping[str, Any] = "study", *, seed: int = 0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.config = _config(config)
+        self.config = config_of(config)
         self.seed = check_integer("seed", seed, minimum=0)
-        self._magnitudes = ImageToMagnitude(
-            frames=self.config.frames,
-            bins=self.config.bins,
-            interpolation=self.config.image_interpolation,
-            reference=self.config.reference,
-            top_db=self.config.top_db,
-            dtype="float32",
-        )
+        self._magnitudes = ImageToMagnitude(config=self.config, dtype="float32")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self._magnitudes.build(input_shape)
@@ -81,8 +74,9 @@ class ImageToAudio(SignalLayer):
 class AudioToPicture(SignalLayer):
     """Draws audio as spectrogram pictures inside a model: those of `sonikeras.dataset`, with a gradient.
 
-    Colors change in steps, which have no gradient, so the gradient is that of straight lines between them. The layer
-    has no weights and computes in float32 under mixed precision.
+    Colors of a colormap change in steps, which have no gradient, so the gradient is that of straight lines between
+    them. With `color`, the picture has the image's own colors, which are not rounded. The layer has no weights and
+    computes in float32 under mixed precision.
 
     Args:
         config: Preset, `SonificationConfig`, or its `to_dict()`. Defaults to `"study"`.
@@ -121,7 +115,7 @@ class AudioToPicture(SignalLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.config = _config(config)
+        self.config = config_of(config)
         colors(self.config.colormap)
         self.interpolation = check_choice("interpolation", interpolation, INTERPOLATIONS)
         if shorter_side is not None:
@@ -155,7 +149,3 @@ class AudioToPicture(SignalLayer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"config": self.config.to_dict()}
-
-
-def _config(config: str | SonificationConfig | Mapping[str, Any]) -> SonificationConfig:
-    return SonificationConfig.from_dict(config) if isinstance(config, Mapping) else as_config(config)

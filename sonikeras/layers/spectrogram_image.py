@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
-from sonikeras.config import DRAWINGS, PICTURE_SCALES
+from sonikeras.config import DRAWINGS, PICTURE_SCALES, SonificationConfig
 from sonikeras.config._checks import check_choice, check_number, plain
-from sonikeras.layers._signal_layer import SignalLayer
-from sonikeras.signal import pictures
+from sonikeras.config._transforms import number_of_bins
+from sonikeras.layers._signal_layer import SignalLayer, check_follows, config_of
+from sonikeras.signal import chain, pictures
 
 
 @keras.saving.register_keras_serializable(package="sonikeras")
@@ -29,6 +31,9 @@ class SpectrogramImage(SignalLayer):
         top_db: Float. With `drawing="resize"`, `-top_db` has the lowest color. `"specshow"` uses the range of each
             example instead. An example in which all values are 0 dB, which `Spectrogram` returns for silence, has the
             lowest color. Defaults to 80.
+        config: Preset, `SonificationConfig`, or its `to_dict()`, whose analysis gave the decibels: the picture shows
+            its band on its frequency scale, and with `color` the image's colors. All arguments but `image_size` then
+            follow from it. Defaults to `None`: all bins are shown.
         **kwargs: Arguments of `keras.layers.Layer`.
 
     Input shape:
@@ -57,9 +62,16 @@ class SpectrogramImage(SignalLayer):
         scale: str = "db",
         drawing: str = "specshow",
         top_db: float = 80,
+        config: str | SonificationConfig | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.config = None if config is None else config_of(config)
+        if self.config is not None:
+            given = {"colormap": colormap, "scale": scale, "drawing": drawing, "top_db": top_db}
+            colormap, scale = self.config.colormap, self.config.picture_scale
+            drawing, top_db = self.config.drawing, self.config.top_db
+            check_follows(type(self), given, dict(zip(given, (colormap, scale, drawing, top_db), strict=True)))
         pictures.colors(colormap)
         self.image_size = pictures.check_image_size("image_size", image_size, square=True)
         self.colormap = plain(colormap)
@@ -69,6 +81,9 @@ class SpectrogramImage(SignalLayer):
 
     def call(self, inputs: Any) -> Any:
         self.compute_output_shape(tuple(inputs.shape))
+        if self.config is not None:
+            config = self.config.replace(picture_size=self.image_size)
+            return ops.cast(chain.db_to_picture(inputs, config, gradient=True), self.compute_dtype)
         _, frames, bins = inputs.shape
         rows, columns = pictures.canvas(frames, bins, size=self.image_size, drawing=self.drawing)
         picture = pictures.draw(
@@ -84,9 +99,18 @@ class SpectrogramImage(SignalLayer):
         return ops.cast(picture, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        bins = None if self.config is None else number_of_bins(*self.config.analysis[:2])
+        if bins is not None and len(input_shape) == 3 and input_shape[2] not in (None, bins):
+            raise ValueError(
+                f"The input of `SpectrogramImage` must have the bins of the config's analysis, {bins}. "
+                f"Received: shape={input_shape}"
+            )
         if len(input_shape) != 3 or not all(input_shape[1:]):
             raise ValueError(
                 "The input of `SpectrogramImage` must have the shape [batch, frames, bins] with frames and bins known. "
                 f"Received: shape={input_shape}"
             )
         return (input_shape[0], *self.image_size, 3)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | ({} if self.config is None else {"config": self.config.to_dict()})

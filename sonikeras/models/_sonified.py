@@ -30,7 +30,7 @@ def sonified(
             as `sonikeras.models.classifier` returns. It is shared, not copied: training one trains both.
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
         input_shape: Shape of the images: `(height, width, 3)`, `(height, width, 1)` or `(height, width)`. Defaults to
-            the shape of the classifier's pictures.
+            the shape of the classifier's pictures. If the config has colors, so have the pictures.
         seed: Integer of at least 0, the seed of the random initial phase, which all images share. Defaults to 0.
         shorter_side, interpolation: Resizing of the pictures, as in `sonikeras.dataset`.
         name: String, the model's name. Defaults to `"sonified"`.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from sonikeras.config import SonificationConfig
 from sonikeras.preparation._manifests import Row, example_key
 from sonikeras.sources import Examples, records
 
@@ -46,6 +48,10 @@ class SingleExample(Examples):
         if key not in self.kept:
             self.kept[key] = super().image(index, color=color)
         return self.kept[key]
+
+    def image_of(self, config: SonificationConfig) -> Callable[[int], np.ndarray]:
+        """`image`, in color if the config carries colors."""
+        return functools.partial(self.image, color=config.color != "gray")
 
 
 def single_example(examples: Examples, index: int) -> SingleExample:

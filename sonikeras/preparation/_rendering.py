@@ -74,7 +74,7 @@ def encode_picture(audio: np.ndarray, config: SonificationConfig) -> bytes:
     from PIL import Image
 
     drawn = np.asarray(_drawing(config)(audio))
-    if config.drawing == "specshow":
+    if _has_palette(config):
         _, columns = _canvas(config, drawn.shape[1])
         image = Image.fromarray(drawn[:, columns.argmax(axis=1)])
         image.putpalette(pictures.colors(config.colormap).astype(np.uint8).tobytes())
@@ -96,8 +96,9 @@ def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
     def draw(audio: Any) -> Any:
         ops = operations(audio)
         db = chain.audio_to_db(audio, config)
-        if config.drawing != "specshow":
+        if not _has_palette(config):
             return ops.cast(ops.round(chain.db_to_picture(db, config)), "uint8")
+        db = chain.in_band(db, config)
         rows, _ = _canvas(config, db.shape[-2], db.shape[-1])
         shades = pictures.draw(
             db,
@@ -116,6 +117,11 @@ def _drawing(config: SonificationConfig) -> Callable[[np.ndarray], Any]:
     import tensorflow as tf
 
     return tf.function(draw)  # an order of magnitude faster
+
+
+def _has_palette(config: SonificationConfig) -> bool:
+    """Whether each pixel of a picture has one of the colors of the colormap."""
+    return config.drawing == "specshow" and config.color == "gray"
 
 
 def _canvas(config: SonificationConfig, frames: int, bins: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from sonikeras.datasets.cache import resolve_cache
 from sonikeras.preparation import _rendering as rendering
 from sonikeras.preparation._examples import (
     Content,
+    SingleExample,
     Unreadable,
     key_of,
     row_of_files,
@@ -76,7 +77,7 @@ class Writer:
         checksum = sha256(data)
         if row is not None and row.image_sha256 == checksum and is_intact(plan, row):
             return row
-        image = try_reading(example, example.image, plan.on_error)
+        image = try_reading(example, example.image_of(plan.config), plan.on_error)
         if isinstance(image, Unreadable):
             return image
         finished = self._finished(row, checksum)
@@ -140,7 +141,7 @@ class Writer:
         if isinstance(data, Unreadable):
             return data
         if entry is None:
-            image = try_reading(example, example.image, self.plan.on_error)
+            image = try_reading(example, example.image_of(self.plan.config), self.plan.on_error)
             return image if isinstance(image, Unreadable) else None
         row = row_of_record(split, entry)
         same = entry.path == path and entry.label == example.labels[0] and row.image_sha256 == sha256(data)
@@ -188,7 +189,7 @@ class Writer:
         if entry is not None and entry.image_sha256 == checksum and entry.label == example.labels[0]:
             with contextlib.suppress(ValueError):  # the record is damaged
                 return tfrecords.read_record(entry.path, *entry.place)
-        image = try_reading(example, example.image, self.plan.on_error)
+        image = try_reading(example, example.image_of(self.plan.config), self.plan.on_error)
         if isinstance(image, Unreadable):
             return image
         content = self._content(example)
@@ -204,7 +205,7 @@ class Writer:
             spectral_convergence=content.convergence,
         )
 
-    def _content(self, example: Examples, encoded: bytes | None = None) -> Content:
+    def _content(self, example: SingleExample, encoded: bytes | None = None) -> Content:
         """What is written for an example. `encoded` is its audio file, if that exists."""
         plan = self.plan
         if encoded is None:
@@ -216,7 +217,7 @@ class Writer:
         return Content(
             audio=encoded,
             picture=rendering.encode_picture(audio, plan.config) if plan.pictures else None,
-            convergence=rendering.spectral_convergence(audio, example.image(0), plan.config),
+            convergence=rendering.spectral_convergence(audio, example.image_of(plan.config)(0), plan.config),
         )
 
 

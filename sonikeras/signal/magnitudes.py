@@ -46,8 +46,7 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
     """
     config = as_config(config)
     raster = image_to_raster(image, config).astype(np.float32)
-    floored = _floored(raster, reference=config.reference, top_db=config.top_db)
-    return np.ascontiguousarray(to_bins(floored.T, config).T)
+    return np.ascontiguousarray(raster_to_magnitudes(raster.T, config).T)
 
 
 def image_to_raster(image: np.ndarray, config: SonificationConfig) -> np.ndarray:
@@ -126,6 +125,11 @@ def images_to_magnitudes(images: Any, config: SonificationConfig) -> Any:
     if config.color != "gray":
         images = operations(images).moveaxis(images, -1, -3)
     raster = lay_out(lambda width, height: _transposed(images, width, height, config.image_interpolation), config)
+    return raster_to_magnitudes(raster, config)
+
+
+def raster_to_magnitudes(raster: Any, config: SonificationConfig) -> Any:
+    """Magnitudes `[..., frames, bins]` of a raster `[..., frames, rows]` of pixels in 0..255."""
     return to_bins(_floored(raster, reference=config.reference, top_db=config.top_db), config)
 
 

@@ -147,6 +147,38 @@ def test_graph_equals_the_chain(photo, interpolation, preset):
         assert np.linalg.norm(pcm - local) <= 0.005 * np.linalg.norm(local.astype(float))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"color": "ycbcr"},
+        {"color": "rgb"},
+        {"color": "ycbcr", "min_freq": 200, "max_freq": 8000, "frequency_scale": "log", "rows": 200},
+        {"min_freq": 500, "max_freq": 4000},
+    ],
+)
+def test_graph_equals_the_chain_with_colors_and_a_band(photo, fields):
+    config = sonikeras.SonificationConfig.preset("lossless").replace(**fields)
+    for image in (photo, photo[:28, :28], photo[::2, :100]):
+        png = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+        pcm = service.encoded_to_pcm(tf.constant(png), config=config, seed=0, files=False).numpy().astype(float)
+        local = to_pcm16(sonikeras.sonify(image, config))
+        assert np.linalg.norm(pcm - local) <= 0.005 * np.linalg.norm(local.astype(float))
+
+
+def test_a_fixed_phase_depends_on_the_seed_alone():
+    config = CONFIG.replace(initial_phase="fixed", iterations=1)
+
+    def audio(image, seed):
+        png = cv2.imencode(".png", image)[1].tobytes()
+        return service.encoded_to_pcm(tf.constant(png), config=config, seed=seed, files=False).numpy().astype(float)
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
+    changed = image.copy()
+    changed[20, 20] ^= 1
+    assert np.corrcoef(audio(image, 0), audio(changed, 0))[0, 1] > 0.999
+    assert abs(np.corrcoef(audio(image, 0), audio(image, 1))[0, 1]) < 0.3
+
+
 def test_seed_and_pixels_determine_the_random_phase():
     def audio(image, seed):
         png = cv2.imencode(".png", image)[1].tobytes()

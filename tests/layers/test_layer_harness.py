@@ -33,6 +33,21 @@ CHAIN = SonificationConfig(
     analysis_frame_step=64,
     picture_size=(30, 40),
 )
+COLOR = SonificationConfig(
+    frames=12,
+    iterations=2,
+    fft_length=64,
+    frame_length=64,
+    frame_step=32,
+    reference="absolute",
+    color="ycbcr",
+    min_freq=1000,
+    frequency_scale="mel",
+    rows=20,
+    picture_scale="amplitude",
+    picture_size=(30, 40),
+    drawing="resize",
+)
 
 
 @dataclasses.dataclass
@@ -73,6 +88,8 @@ CASES = {
         smooth=False,
     ),
     "ImageToMagnitude": Case(lambda **k: ImageToMagnitude(16, 33, **k), IMAGES),
+    "SpectrogramImage-color": Case(lambda **k: SpectrogramImage((20, 30), config=COLOR, **k), DECIBELS),
+    "ImageToMagnitude-color": Case(lambda **k: ImageToMagnitude(config=COLOR, **k), IMAGES),
     "ImageToMagnitude-area": Case(
         lambda **k: ImageToMagnitude(12, 8, "area", reference="absolute", top_db=60, **k), IMAGES[..., 0]
     ),
@@ -85,6 +102,10 @@ CASES = {
         (1,),
     ),
     "ImageToAudio": Case(lambda **k: layers.ImageToAudio(CHAIN, **k), IMAGES),
+    "ImageToAudio-color": Case(lambda **k: layers.ImageToAudio(COLOR, **k), IMAGES),
+    "AudioToPicture-color": Case(
+        lambda **k: layers.AudioToPicture(COLOR, (20, 24), **k), 0.05 * AUDIO[:1, : COLOR.samples].repeat(3, axis=0)
+    ),
     "AudioToPicture": Case(lambda **k: layers.AudioToPicture(CHAIN, (20, 24), **k), AUDIO, smooth=False),
     "TorchBatchNormalization": Case(layers.TorchBatchNormalization, COEFFICIENTS, (1,), weights=4),
 }

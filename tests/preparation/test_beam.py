@@ -16,10 +16,17 @@ def contents(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("format", ["files", "tfrecord"])
-def test_same_bytes_as_prepare(tmp_path, format):
+@pytest.mark.parametrize(
+    ("format", "config"),
+    [
+        ("files", "lossless"),
+        ("tfrecord", "lossless"),
+        ("tfrecord", sonikeras.SonificationConfig.preset("lossless").replace(color="rgb", frames=30, max_freq=8000)),
+    ],
+)
+def test_same_bytes_as_prepare(tmp_path, format, config):
     pytest.importorskip("apache_beam")
-    arguments = QUICK | {"format": format, "shard_size": 6}
+    arguments = QUICK | {"format": format, "shard_size": 6, "config": config}
     assert sonikeras.prepare("c2", tmp_path / "here", **arguments) == []
     assert sonikeras.preparation.beam.prepare("c2", tmp_path / "there", num_shards=3, **arguments) == []
     expected = contents(tmp_path / "here")

@@ -1,5 +1,8 @@
 """Colors, the band and the frequency scale: what an image becomes in audio, and how it comes back."""
 
+import subprocess
+import sys
+
 import cv2
 import keras
 import numpy as np
@@ -243,3 +246,21 @@ def test_a_fixed_phase_changes_the_waveform_as_little_as_the_image(engine):
     random = config.replace(initial_phase="random")
     pair = (sonikeras.sonify(image, random, engine=engine) for image in (CHINA, changed))
     assert abs(np.corrcoef(*pair)[0, 1]) < 0.2
+
+
+def test_a_color_picture_and_its_read_back_take_numpy_only():
+    """No Keras backend is imported for arrays."""
+    script = """
+import sys
+import numpy as np
+import sonikeras
+
+image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+config = sonikeras.SonificationConfig.preset("lossless").replace(color="ycbcr", min_freq=200, frequency_scale="log")
+audio = sonikeras.sonify(image, config)
+assert sonikeras.picture(audio, config).shape == (512, 512, 3)
+assert sonikeras.desonify(audio, config).shape == config.image_shape
+print(sorted({"keras", "tensorflow", "scipy.signal", "librosa"} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
