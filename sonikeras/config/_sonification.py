@@ -66,12 +66,15 @@ def _later_field(default: Any) -> Any:
 class SonificationConfig:
     """The settings of the signal chain: image to magnitudes to audio to spectrogram to picture.
 
-    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. There are three presets:
+    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. The presets are:
 
     - `preset("study")` is the chain of the published study. It analyzes with a window twice as long as the synthesis
       window.
     - `preset("matched")` analyzes with the synthesis window and draws amplitudes, so that the picture shows the image.
     - `preset("lossless")` writes the image into an MDCT, which gives it back exactly.
+    - `preset("photo")` carries a photograph in color, in the duration of the others, and keeps clear of the highest
+      frequencies, which resampling removes.
+    - `preset("photo_lossless")` writes the same planes into an MDCT.
 
     `SonificationConfig()` synthesizes and draws like the study but analyzes with the synthesis window.
 
@@ -231,7 +234,7 @@ class SonificationConfig:
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
-        """The preset of a name: `"study"`, `"matched"` or `"lossless"`.
+        """The preset of a name: one of `sonikeras.presets()`.
 
         Raises:
             ValueError: There is no such preset.
