@@ -97,14 +97,16 @@ def raster_of(config: SonificationConfig) -> Raster:
     Raises:
         ValueError: The band has no bins or fewer than rows, or the color needs more rows or frames.
     """
-    bins = bins_between(config.transform, config.fft_length, config.sample_rate, config.min_freq, config.max_freq)
-    width = bins.stop - bins.start
-    if width < 1:
-        raise ValueError(
-            "The band from `min_freq` to `max_freq` must contain the center of at least one bin; the bins are "
-            f"`sample_rate` / `fft_length` = {config.sample_rate / config.fft_length:.4g} Hz apart. "
-            f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
-        )
+    for prefix, settings in ("analysis_", config.analysis), ("", config.synthesis):
+        bins = bins_between(*settings[:2], config.sample_rate, config.min_freq, config.max_freq)
+        width = bins.stop - bins.start
+        if not width:
+            distance = config.sample_rate / settings.fft_length
+            raise ValueError(
+                "The band from `min_freq` to `max_freq` must contain the center of at least one bin; those of "
+                f"`{prefix}fft_length` are {distance:.4g} Hz apart. "
+                f"Received: min_freq={config.min_freq}, max_freq={config.max_freq}"
+            )
     rows = width if config.rows is None else config.rows
     if rows > width:
         raise ValueError(

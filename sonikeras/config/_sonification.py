@@ -246,7 +246,7 @@ class SonificationConfig:
     def for_image(
         cls,
         image: np.ndarray | tuple[int, int],
-        preset: str = "matched",
+        preset: str | SonificationConfig = "matched",
         duration: float | None = None,
         sample_rate: int | None = None,
         **changes: Any,
@@ -264,7 +264,7 @@ class SonificationConfig:
 
         Args:
             image: Array `[height, width]` or `[height, width, 3]`, or `(height, width)`.
-            preset: Name of a preset, which all other fields come from. Defaults to `"matched"`.
+            preset: Name of a preset, or a config, which all other fields come from. Defaults to `"matched"`.
             duration: Float, the length of the audio in seconds. Defaults to `None`: as long as it takes.
             sample_rate: Integer, the sample rate in Hz. Defaults to `None`: that of the preset.
             **changes: Other values of fields. The sizes of the transform and `frames` are what this method finds.
@@ -286,7 +286,7 @@ class SonificationConfig:
             changes["sample_rate"] = sample_rate
         _check_known(changes)
         rows = changes.pop("rows", None)
-        base = cls.preset(preset).replace(**changes)
+        base = (preset if isinstance(preset, SonificationConfig) else cls.preset(preset)).replace(**changes)
         return base.replace(**fitting(image, base, duration, rows=rows, changed=changes))
 
     @classmethod

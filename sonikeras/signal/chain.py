@@ -242,7 +242,8 @@ def _color_picture(db: Any, config: SonificationConfig, resizing: tuple[Any, ...
 
 
 def _amplitudes(db: Any) -> Any:
-    return operations(db).exp(db * (math.log(10) / 20))
+    ops = operations(db)
+    return ops.exp(ops.cast(db, "float32") * (math.log(10) / 20))
 
 
 @functools.lru_cache(maxsize=16)

@@ -110,21 +110,15 @@ def to_rows(magnitudes: Any, config: SonificationConfig, settings: TransformSett
         config: `SonificationConfig`, whose rows are read.
         settings: The transform of the magnitudes: `config.synthesis` or `config.analysis`.
     """
-    bins, reading = _reading(config, settings.transform, settings.fft_length)
-    magnitudes = magnitudes[..., bins]
+    magnitudes, reading = magnitudes[..., band_of(config, settings)], _reading(config, settings)
     if reading is None:
         return magnitudes
     return operations(magnitudes).matmul(magnitudes, constant(reading, magnitudes))
 
 
 def band_of(config: SonificationConfig, settings: TransformSettings) -> slice:
-    """The bins of a transform that show the rows of the raster."""
-    return _reading(config, settings.transform, settings.fft_length)[0]
-
-
-def is_read_directly(config: SonificationConfig, settings: TransformSettings) -> bool:
-    """Whether the rows of the raster are bins of a transform."""
-    return _reading(config, settings.transform, settings.fft_length)[1] is None
+    """The bins of a transform whose centers lie in the config's band."""
+    return bins_between(*settings[:2], config.sample_rate, config.min_freq, config.max_freq)
 
 
 def _channels(rgb: Any) -> tuple[Any, Any, Any]:
@@ -157,17 +151,16 @@ def _spread(config: SonificationConfig) -> np.ndarray | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _reading(config: SonificationConfig, transform: str, fft_length: int) -> tuple[slice, np.ndarray | None]:
-    """The bins of a transform that show the rows, and the matrix `[bins, rows]` that reads these from them."""
-    synthesis = config.synthesis
-    bins = bins_between(transform, fft_length, config.sample_rate, config.min_freq, config.max_freq)
-    if (transform, fft_length) == (synthesis.transform, synthesis.fft_length) and _rows_are_bins(config):
-        return bins, None
-    edges = bin_edges(transform, fft_length, config.sample_rate)[bins.start : bins.stop + 1]
+def _reading(config: SonificationConfig, settings: TransformSettings) -> np.ndarray | None:
+    """The matrix `[bins in the band, rows]` from a transform's bins to rows, or `None` if rows are bins."""
+    if settings[:2] == config.synthesis[:2] and _rows_are_bins(config):
+        return None
+    bins = band_of(config, settings)
+    edges = bin_edges(*settings[:2], config.sample_rate)[bins.start : bins.stop + 1]
     spread = _resampling(row_edges(config), edges)
     # Least squares. The small constant leaves rows that share a bin at its value, as the pseudo-inverse does.
     reading = np.linalg.solve(spread.T @ spread + 1e-6 * np.eye(spread.shape[1]), spread.T)
-    return bins, np.ascontiguousarray(reading.T, np.float32)
+    return np.ascontiguousarray(reading.T, np.float32)
 
 
 def _resampling(source: np.ndarray, target: np.ndarray) -> np.ndarray:

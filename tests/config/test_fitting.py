@@ -79,6 +79,12 @@ def test_other_fields_are_kept():
     assert config.sound_key() != config.replace(rows=None).sound_key()
 
 
+def test_a_config_is_taken_in_place_of_a_preset():
+    config = SonificationConfig.preset("matched").replace(iterations=3, rows=500)
+    fitting = SonificationConfig.for_image((40, 60), config, duration=1)
+    assert fitting == SonificationConfig.for_image((40, 60), duration=1, iterations=3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -122,7 +128,12 @@ COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
         ({"max_freq": float("nan")}, "`max_freq` must be in Hz"),
         ({"min_freq": 2000, "max_freq": 1000}, "`min_freq` must be below `max_freq`. Received: min_freq=2000"),
         ({"min_freq": 11_025}, "`min_freq` must be below `max_freq`"),
-        ({"min_freq": 5, "max_freq": 20}, "must contain the center of at least one bin.*21.53 Hz apart. Received"),
+        ({"min_freq": 5, "max_freq": 9}, "must contain the center of at least one bin.*10.77 Hz apart. Received"),
+        (
+            {"min_freq": 25, "max_freq": 40, "fft_length": 2048, "frame_length": 2048, "analysis_fft_length": 512}
+            | {"analysis_frame_length": 512, "analysis_frame_step": 128},
+            "must contain.*`analysis_fft_length` are 43.07 Hz apart. Received: min_freq=25",
+        ),
         ({"rows": 0}, "`rows` must be an integer of at least 1. Received: rows=0"),
         ({"rows": 514}, "`rows` must be at most the number of bins.*, 513. .*`fft_length` of at least 2048. Received"),
         ({"rows": 100, "max_freq": 1000}, "at most the number.*, 47. .*`fft_length` of at least 4096. Received"),

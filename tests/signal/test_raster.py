@@ -199,6 +199,15 @@ def test_the_picture_shows_the_band(preset, fields):
     assert picture[: int(0.45 * height)].max() < 0.8 * picture[int(0.55 * height) :].min()
 
 
+def test_a_gray_image_on_a_linear_axis_needs_no_matrix():
+    """With long transforms one would not fit into memory."""
+    long = {"fft_length": 2**16, "frame_length": 2**16, "frame_step": 2**15, "frames": 3, "min_freq": 1000}
+    config = SonificationConfig(**long, analysis_fft_length=2**17)
+    raster._reading.cache_clear()
+    assert sonikeras.picture(np.zeros(2**16, np.float32), config).shape == (600, 1200, 3)
+    assert raster._reading.cache_info().currsize == 0
+
+
 def test_the_picture_of_silence_is_black():
     for fields in SCALES:
         for preset in ("study", "matched"):
