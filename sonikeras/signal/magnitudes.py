@@ -33,7 +33,8 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
-        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first, and 0 outside the config's band.
+        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first. Outside the config's band it is
+        0, but for the two bins beside it: see `sonikeras.signal.raster.to_bins`.
 
     Raises:
         ValueError: `image` is not such an array.
