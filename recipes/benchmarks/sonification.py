@@ -32,12 +32,19 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "numba, structured start": ("numba", {"algorithm": "lbfgs", "iterations": 8, "initial_phase": "structured"}),
 }
 LOSSLESS = "lossless (MDCT), from the image"
+# Name: preset. Times are from the image.
+FROM_IMAGES = {
+    LOSSLESS: "lossless",
+    "matched, from the image": "matched",
+    "photo, from the image": "photo",
+    "photo_lossless, from the image": "photo_lossless",
+}
 TORCH = "torch, study"
 MARKERS = "o^vDPX*<>ph"
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
-    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), LOSSLESS]
+    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), *FROM_IMAGES]
     return {
         "one core": measuring.run(options, "engines", cores=1),
         "all cores": measuring.run(options, "engines", cores=os.cpu_count()),
@@ -54,7 +61,7 @@ def candidates(options: argparse.Namespace) -> dict[str, tuple[str, dict[str, An
 
 
 def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Functions from magnitudes to audio by name; `LOSSLESS` takes the image."""
+    """Functions from magnitudes to audio by name; those of `FROM_IMAGES` take the image."""
     import sonikeras
     from sonikeras.signal.engines import magnitudes_to_audio
 
@@ -71,8 +78,7 @@ def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], 
 
         torch.set_num_threads(1)  # the images are spread over the cores
         result[TORCH] = torch_griffin_lim
-    result[LOSSLESS] = functools.partial(sonikeras.sonify, config="lossless")
-    return result
+    return result | {name: functools.partial(sonikeras.sonify, config=preset) for name, preset in FROM_IMAGES.items()}
 
 
 def torch_griffin_lim(magnitudes: np.ndarray) -> np.ndarray:
@@ -97,12 +103,11 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     import sonikeras
     from sonikeras.signal.magnitudes import image_to_magnitudes, magnitudes_to_image
 
-    lossless = sonikeras.SonificationConfig.preset("lossless")
     pictures = measuring.images(2 if options.smoke else 16)
     magnitudes = [image_to_magnitudes(image) for image in pictures]
-    small = [magnitudes_to_image(image_to_magnitudes(image, config=lossless)) for image in pictures]
+    small = [magnitudes_to_image(image_to_magnitudes(image, config="lossless")) for image in pictures]
     convert = converters(options)
-    inputs = {name: small if name == LOSSLESS else magnitudes for name in convert}
+    inputs = {name: pictures if name in FROM_IMAGES else magnitudes for name in convert} | {LOSSLESS: small}
 
     def all_of(name: str) -> list[np.ndarray]:
         if measuring.cores() == 1:
@@ -113,25 +118,37 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     seconds = measuring.turns({name: functools.partial(all_of, name) for name in convert}, options.rounds)
     result = {}
     for name in convert:
-        config = lossless if name == LOSSLESS else sonikeras.SonificationConfig.preset("study")
+        preset = FROM_IMAGES.get(name, "study")
         audios = all_of(name)
-        reconstructions = [sonikeras.desonify(audio, config) for audio in audios]
-        originals = small if name == LOSSLESS else [magnitudes_to_image(m) for m in magnitudes]
+        reconstructions = [sonikeras.desonify(audio, preset) for audio in audios]
+        originals = [at_the_raster(x, preset) if name in FROM_IMAGES else magnitudes_to_image(x) for x in inputs[name]]
         result[name] = {
             "milliseconds": 1e3 * float(np.median(seconds[name])) / len(pictures),
             "times librosa": float(np.median(seconds["librosa, study"] / seconds[name])),
             **fidelity(reconstructions, originals),
         }
-        if name != LOSSLESS:
+        if name not in FROM_IMAGES:
             result[name]["convergence"] = measuring.convergence(audios, magnitudes)
     return result
+
+
+def at_the_raster(image: np.ndarray, preset: str) -> np.ndarray:
+    """An image at the size of the preset's raster, in the raster's colors."""
+    import cv2
+
+    import sonikeras
+    from sonikeras.signal.magnitudes import as_read
+
+    config = sonikeras.SonificationConfig.preset(preset)
+    height, width = config.image_shape[:2]
+    return cv2.resize(as_read(image, config), (width, height), interpolation=cv2.INTER_AREA)
 
 
 def fidelity(reconstructions: list[np.ndarray], originals: list[np.ndarray]) -> dict[str, Any]:
     """Mean PSNR in dB of the images that differ, mean SSIM of all, and the number of identical images."""
     import tensorflow as tf
 
-    a, b = (tf.constant(np.stack(x)[..., None]) for x in (reconstructions, originals))
+    a, b = (tf.constant(np.stack([np.atleast_3d(image) for image in x])) for x in (reconstructions, originals))
     differ = [i for i in range(len(a)) if not np.array_equal(reconstructions[i], originals[i])]
     return {
         "psnr": float(np.mean([tf.image.psnr(a[i], b[i], 255) for i in differ])) if differ else None,
@@ -151,7 +168,7 @@ def memory(name: str, options: argparse.Namespace) -> float:
 
     image = measuring.images(1)[0]
     librosa.stft(np.zeros(4096, np.float32))
-    x = image if name == LOSSLESS else image_to_magnitudes(image)
+    x = image if name in FROM_IMAGES else image_to_magnitudes(image)
     convert = converters(options)[name]
     before = measuring.peak_memory()
     for _ in range(3):

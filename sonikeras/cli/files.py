@@ -8,7 +8,7 @@ from typing import Any
 import sonikeras
 from sonikeras.cli.options import size
 
-PRESET = "signal chain: study, matched or lossless"
+PRESET = f"signal chain: {', '.join(sonikeras.presets())}, or a file that carries one"
 
 _AUDIO = "audio file: WAV, FLAC, Ogg, MP3 and others"
 _CARRIED = f"{PRESET}. Default: the config in the file, or study"

@@ -122,8 +122,8 @@ class SonificationConfig:
         picture_scale: `"db"` or `"amplitude"`: what the colors of the picture are proportional to. Defaults to `"db"`.
         picture_size: `(height, width)` of the picture in pixels. Defaults to (600, 1200).
         drawing: `"specshow"`, as matplotlib draws `librosa.display.specshow` (nearest neighbor; colors span the range
-            from the lowest to the highest value), or `"resize"` (antialiased; colors span a fixed range). Defaults to
-            `"specshow"`.
+            from the lowest to the highest value), `"resize"` (bilinear with antialiasing; colors span a fixed range) or
+            `"bicubic"` (the same with bicubic interpolation). Defaults to `"specshow"`.
         colormap: Name of a matplotlib colormap. Defaults to `"magma"`.
 
     Raises:

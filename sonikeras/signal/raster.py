@@ -93,9 +93,9 @@ def to_rgb(planes: Sequence[Any], config: SonificationConfig) -> Any:
 def to_bins(raster: Any, config: SonificationConfig) -> Any:
     """Magnitudes `[..., frames, bins]` of a raster `[..., frames, rows]`, with silence outside the band.
 
-    In an STFT, the bin beside each end of the band has half the magnitude of the one at the end. Windows spread each bin
-    over its neighbors, so no audio has a spectrum that stops between two bins. Asked for one, phase retrieval spoils the
-    rows at the ends, and is louder outside.
+    In an STFT, the bin beside each end of the band has half the magnitude of the one at the end. Windows spread each
+    bin over its neighbors, so no audio has a spectrum that stops between two bins. Asked for one, phase retrieval
+    spoils the rows at the ends, and is louder outside.
     """
     bins = raster_of(config).bins
     spread = _spread(config)
