@@ -72,7 +72,7 @@ def _later_field(default: Any) -> Any:
 class SonificationConfig:
     """The settings of the signal chain: image to magnitudes to audio to spectrogram to picture.
 
-    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. There are these presets:
+    A config is frozen, validated and hashable. Two configs are equal if all fields are equal. The presets are:
 
     - `preset("study")` is the chain of the published study. It analyzes with a window twice as long as the synthesis
       window.
@@ -80,6 +80,9 @@ class SonificationConfig:
     - `preset("lossless")` writes the image into an MDCT, which gives it back exactly.
     - `preset("scan")` plays 64 rows as sinusoids from 500 to 5,000 Hz, in one second, as The vOICe does (Meijer, "An
       experimental system for auditory image representations", IEEE Transactions on Biomedical Engineering 39(2), 1992).
+    - `preset("photo")` carries a photograph in color, in the duration of the others, and keeps clear of the highest
+      frequencies, which resampling removes.
+    - `preset("photo_lossless")` writes the same planes into an MDCT.
 
     `SonificationConfig()` synthesizes and draws like the study but analyzes with the synthesis window.
 
@@ -137,8 +140,8 @@ class SonificationConfig:
         picture_scale: `"db"` or `"amplitude"`: what the colors of the picture are proportional to. Defaults to `"db"`.
         picture_size: `(height, width)` of the picture in pixels. Defaults to (600, 1200).
         drawing: `"specshow"`, as matplotlib draws `librosa.display.specshow` (nearest neighbor; colors span the range
-            from the lowest to the highest value), or `"resize"` (antialiased; colors span a fixed range). Defaults to
-            `"specshow"`.
+            from the lowest to the highest value), `"resize"` (bilinear with antialiasing; colors span a fixed range) or
+            `"bicubic"` (the same with bicubic interpolation). Defaults to `"specshow"`.
         colormap: Name of a matplotlib colormap. Defaults to `"magma"`.
 
     Raises:
@@ -239,7 +242,7 @@ class SonificationConfig:
 
     @classmethod
     def preset(cls, name: str) -> SonificationConfig:
-        """The preset of a name, one of `sonikeras.presets()`.
+        """The preset of a name: one of `sonikeras.presets()`.
 
         Raises:
             ValueError: There is no such preset.

@@ -26,9 +26,9 @@ class SpectrogramImage(SignalLayer):
         image_size: Integer or `(height, width)`, the size of the picture in pixels.
         colormap: String, name of a matplotlib colormap. Defaults to `"magma"`.
         scale: `"db"` or `"amplitude"`: the quantity that the colormap is applied to. Defaults to `"db"`.
-        drawing: `"specshow"` (the nearest bin and frame, colors stretched over the range of each example) or `"resize"`
-            (bilinear with antialiasing, fixed range). Defaults to `"specshow"`.
-        top_db: Float. With `drawing="resize"`, `-top_db` has the lowest color. `"specshow"` uses the range of each
+        drawing: `"specshow"` (the nearest bin and frame, colors stretched over the range of each example) `"resize"`
+            (bilinear with antialiasing, fixed range) or `"bicubic"` (likewise). Defaults to `"specshow"`.
+        top_db: Float. Without `"specshow"`, `-top_db` has the lowest color. `"specshow"` uses the range of each
             example instead. An example in which all values are 0 dB, which `Spectrogram` returns for silence, has the
             lowest color. Defaults to 80.
         config: Preset, `SonificationConfig`, or its `to_dict()`, whose analysis gave the decibels: the picture shows

@@ -10,6 +10,7 @@ import numpy as np
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._raster import row_edges
 from sonikeras.signal import pictures as drawing
+from sonikeras.signal.raster import band_of
 
 
 def grad_cam(model: keras.Model, pictures: np.ndarray, classes: Any = None) -> np.ndarray:
@@ -151,7 +152,9 @@ def extent(config: str | SonificationConfig) -> tuple[float, float, float, float
 
     Returns:
         `(start, end, low, high)`: times of the left and right edge in s, frequencies of the lower and upper edge in Hz,
-        as in matplotlib's `extent`. A frame is one step wide around its center, so the first may begin before 0.
+        as in matplotlib's `extent`. A frame is one step wide around its center, so the first may begin before 0. With
+        a log or mel axis, rows are evenly spaced on that scale between the two frequencies. With `color`, the times are
+        those of the first plane, luma or red.
 
     Example:
         >>> [round(edge, 3) for edge in extent("study")]
@@ -163,11 +166,19 @@ def extent(config: str | SonificationConfig) -> tuple[float, float, float, float
         edges = row_edges(config)
         columns = config.samples // analysis.frame_step
         return 0.0, columns * analysis.frame_step / config.sample_rate, float(edges[0]), float(edges[-1])
-    step, half, centered = analysis.frame_step, config.sample_rate / 2, analysis.transform == "stft"
+    step, centered = analysis.frame_step, analysis.transform == "stft"
     # The centers of STFT frames are multiples of the step from 0 on, those of MDCT frames from one step on.
     frames = config.samples // step + (1 if centered else -1)
+    if config.color != "gray":
+        frames = config.image_shape[1]
     start = -step / 2 if centered else step / 2
-    edge = 0.0
-    if centered and config.drawing == "resize":  # whole bins, centered on their frequencies
-        edge = half / analysis.fft_length
-    return start / config.sample_rate, (start + frames * step) / config.sample_rate, 0.0 - edge, half + edge
+    if config.frequency_scale == "linear":
+        band, width = band_of(config, analysis), config.sample_rate / analysis.fft_length
+        low, high = band.start * width, band.stop * width
+        if centered:  # multiples of the width are the centers of its bins, not the edges
+            low, high = low - width / 2, high - width / 2
+            if config.drawing == "specshow":  # from the lowest center to the highest
+                low, high = low + width / 2, high - width / 2
+    else:
+        low, high = (float(edge) for edge in row_edges(config)[[0, -1]])
+    return start / config.sample_rate, (start + frames * step) / config.sample_rate, low, high

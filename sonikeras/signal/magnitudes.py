@@ -33,7 +33,8 @@ def image_to_magnitudes(image: np.ndarray, *, config: str | SonificationConfig =
         config: Preset or `SonificationConfig`. Defaults to `"study"`.
 
     Returns:
-        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first, and 0 outside the config's band.
+        float32 array `[bins, frames]` in `10^(-top_db/20)..1`, lowest frequency first. Outside the config's band it is
+        0, but for the two bins beside it: see `sonikeras.signal.raster.to_bins`.
 
     Raises:
         ValueError: `image` is not such an array.
@@ -170,24 +171,24 @@ def magnitudes_to_image(
     if config.color == "gray":
         return _restored(planes[0], size)
     height, width = config.image_shape[:2] if size is None else size
-    restored = [_restored(plane, (height, width)).astype(np.float32) for plane in planes]
+    restored = [_restored(plane, (height, width), "bicubic").astype(np.float32) for plane in planes]
     return np.rint(to_rgb(restored, config)).astype(np.uint8)
 
 
-def _restored(plane: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+def _restored(plane: np.ndarray, size: tuple[int, int] | None, interpolation: str = "bilinear") -> np.ndarray:
     """The pixels of a plane of magnitudes `[width, height]`, lowest row first: uint8 of a size, highest row first."""
     pixels = np.clip(np.flipud(plane.T) * np.float32(255), 0, 255)
     if size is not None:
-        rows, columns = (_restoring(cells, side) for cells, side in zip(pixels.shape, size, strict=True))
+        rows, columns = (_restoring(cells, side, interpolation) for cells, side in zip(pixels.shape, size, strict=True))
         pixels = np.clip(rows @ pixels @ columns.T, 0, 255)
     return np.rint(pixels).astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=8)
-def _restoring(cells: int, size: int) -> np.ndarray:
+def _restoring(cells: int, size: int, interpolation: str) -> np.ndarray:
     """The matrix `[size, cells]` that undoes a resizing of `size` pixels along one axis."""
     if 2 * size > cells:
-        return _resizing(cells, size, "bilinear")
+        return _resizing(cells, size, interpolation)
     return np.linalg.pinv(_resizing(size, cells, "bilinear"))
 
 
@@ -205,6 +206,6 @@ def _resizing(old: int, new: int, interpolation: str) -> np.ndarray:
     """The matrix `[new, old]` of OpenCV's resize along one axis, obtained by resizing the unit vectors."""
     import cv2
 
-    averages = interpolation == "area" and new < old
-    method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
+    methods = {"area": cv2.INTER_AREA if new < old else cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+    method = methods.get(interpolation, cv2.INTER_LINEAR)
     return cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)

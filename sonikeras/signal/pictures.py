@@ -120,10 +120,10 @@ def canvas(
         frames: Integer, number of time frames of the spectrogram.
         bins: Integer, number of its frequency bins.
         size: `(height, width)` of the canvas in pixels.
-        drawing: `"specshow"` or `"resize"`. With `"specshow"` each pixel shows the bin and frame at its center. As in
-            `librosa.display.specshow` with `ylim=(0, sr / 2)` and no margins, the frequency axis runs from the center
-            of the lowest bin to that of the highest, and the time axis covers whole frames. `"resize"` is bilinear
-            with antialiasing and covers whole bins and frames.
+        drawing: `"specshow"`, `"resize"` or `"bicubic"`. With `"specshow"` each pixel shows the bin and frame at its
+            center. As in `librosa.display.specshow` with `ylim=(0, sr / 2)` and no margins, the frequency axis runs
+            from the center of the lowest bin to that of the highest, and the time axis covers whole frames. `"resize"`
+            is bilinear with antialiasing and covers whole bins and frames. `"bicubic"` does so too.
         image_size: `(height, width)` of the picture. Defaults to that of the canvas.
         shorter_side: Integer. The shorter side of the canvas is resized to this, and `image_size` is cropped from the
             center. Defaults to `None`: the whole canvas is resized to `image_size`.
@@ -139,8 +139,8 @@ def canvas(
         centers = (np.arange(size[1]) + 0.5) / size[1]
         columns = _selection(np.ceil(centers * frames) - 1, frames)
     else:
-        rows = _resizing(bins, size[0], "bilinear")
-        columns = _resizing(frames, size[1], "bilinear")
+        method = "bicubic" if drawing == "bicubic" else "bilinear"
+        rows, columns = _resizing(bins, size[0], method), _resizing(frames, size[1], method)
     rows = rows[::-1]
     if image_size is not None:
         (top, height), (left, width) = crop_box(size, image_size=image_size, shorter_side=shorter_side)

@@ -91,15 +91,25 @@ def to_rgb(planes: Sequence[Any], config: SonificationConfig) -> Any:
 
 
 def to_bins(raster: Any, config: SonificationConfig) -> Any:
-    """Magnitudes `[..., frames, bins]` of a raster `[..., frames, rows]`, with silence outside the band."""
+    """Magnitudes `[..., frames, bins]` of a raster `[..., frames, rows]`, with silence outside the band.
+
+    In an STFT, the bin beside each end of the band has half the magnitude of the one at the end. Windows spread each
+    bin over its neighbors, so no audio has a spectrum that stops between two bins. Asked for one, phase retrieval
+    spoils the rows at the ends, and is louder outside.
+    """
     bins = raster_of(config).bins
     spread = _spread(config)
     if spread is not None:
         raster = operations(raster).matmul(raster, constant(np.ascontiguousarray(spread.T), raster))
-    outside = (bins.start, config.bins - bins.stop)
-    if outside == (0, 0):
+    below, above = bins.start, config.bins - bins.stop
+    if below == above == 0:
         return raster
-    return operations(raster).pad(raster, [*[(0, 0)] * (len(raster.shape) - 1), outside])
+    ops = operations(raster)
+    if config.transform == "stft":
+        beside = [raster[..., :1] / 2] if below else [], [raster[..., -1:] / 2] if above else []
+        raster = ops.concatenate([*beside[0], raster, *beside[1]], axis=-1)
+        below, above = below - len(beside[0]), above - len(beside[1])
+    return ops.pad(raster, [*[(0, 0)] * (len(raster.shape) - 1), (below, above)])
 
 
 def to_rows(magnitudes: Any, config: SonificationConfig, settings: TransformSettings) -> Any:

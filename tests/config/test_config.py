@@ -190,7 +190,7 @@ def test_a_resolved_config_is_the_same_chain(name):
 # Versions of the stored form ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", ["study", "matched", "lossless"])
 def test_a_dictionary_of_version_1_equals_todays_preset(name):
     old = SonificationConfig.preset(name).resolved().to_dict()
     del old["version"]
@@ -228,7 +228,7 @@ def test_a_version_that_is_none_is_refused(version):
 
 @pytest.mark.parametrize("name", presets())
 def test_a_config_is_the_same_after_saving_and_loading(tmp_path, name):
-    config = SonificationConfig.preset(name).replace(sample_rate=16000)
+    config = SonificationConfig.preset(name).replace(sample_rate=32000)
     config.save(tmp_path / "my.json")
     assert SonificationConfig.load(tmp_path / "my.json") == config
     for path in (tmp_path / "my.json", str(tmp_path / "my.json")):

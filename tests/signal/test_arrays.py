@@ -85,7 +85,8 @@ def test_other_functions_of_arrays_are_those_of_tensors():
 @pytest.mark.parametrize("preset", sonikeras.presets())
 def test_pictures_of_arrays_are_those_of_tensors(preset):
     config = sonikeras.SonificationConfig.preset(preset)
-    db = RNG.uniform(-80, 0, (2, 20, 65)).astype("float32")
+    bins = 65 if config.color == "gray" else config.bins  # colors have their places
+    db = RNG.uniform(-80, 0, (2, 20, bins)).astype("float32")
     (ours,), (theirs,) = _both(lambda x: chain.db_to_picture(x, config, image_size=(64, 96)), db)
     shades = abs(np.diff(pictures.colors(config.colormap), axis=0)).max()
     assert abs(ours - theirs).max() <= shades
