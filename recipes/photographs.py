@@ -124,8 +124,8 @@ def measure(options: argparse.Namespace) -> list[Block]:
             [
                 name,
                 f"{times[name]:.1f}" if config else MISSING,
-                text_of(np.mean(quality)),
-                text_of(np.mean(seen)),
+                text_of(quality),
+                text_of(seen),
                 f"{np.square(values - original).sum() / np.square(original - original.mean(axis=0)).sum():.3f}",
                 f"{kept.sonified_accuracy:.3f}",
                 f"{kept.value:.3f} ({interval_text(kept.low, kept.high)})",
@@ -158,8 +158,10 @@ def decibels(image: np.ndarray, original: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / error)) if error else np.inf
 
 
-def text_of(psnr: Any) -> str:
-    return f"{psnr:.1f}" if np.isfinite(psnr) else "exact"
+def text_of(psnr: Sequence[float]) -> str:
+    """The mean over the photographs that differ."""
+    differ = [value for value in psnr if np.isfinite(value)]
+    return f"{np.mean(differ):.1f}" if differ else "exact"
 
 
 def cross_validated(features: np.ndarray, labels: np.ndarray, names: tuple[str, ...], seed: int) -> Report:
