@@ -204,8 +204,8 @@ def raster_of(config: SonificationConfig) -> Raster:
     if rows > width:
         raise ValueError(
             f"`rows` must be at most the number of bins from `min_freq` to `max_freq`, {width}. A longer transform has "
-            f"more: `fft_length` of at least {_fft_length_for(rows, config)}. With `transform='oscillators'`, rows need "
-            f"no bins. Received: rows={rows}"
+            f"more: `fft_length` of at least {_fft_length_for(rows, config)}. With `transform='oscillators'` a row "
+            f"needs no bin. Received: rows={rows}"
         )
     return Raster(rows, config.frames, planes(rows, config.frames, config.color, config.chroma_fraction), bins)
 

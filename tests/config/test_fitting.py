@@ -156,8 +156,14 @@ COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
             "must contain.*`analysis_fft_length` are 43.07 Hz apart. Received: min_freq=25",
         ),
         ({"rows": 0}, "`rows` must be an integer of at least 1. Received: rows=0"),
-        ({"rows": 514}, "`rows` must be at most the number of bins.*, 513. .*`fft_length` of at least 2048. Received"),
-        ({"rows": 100, "max_freq": 1000}, "at most the number.*, 47. .*`fft_length` of at least 4096. Received"),
+        (
+            {"rows": 514},
+            "`rows` must be at most the number of bins.*, 513. .*`fft_length` of at least 2048. .*'oscillators'.* Received",
+        ),
+        (
+            {"rows": 100, "max_freq": 1000},
+            "at most the number.*, 47. .*`fft_length` of at least 4096. .*'oscillators'.* Received",
+        ),
     ],
 )
 def test_rules_of_the_raster(changes, message):
