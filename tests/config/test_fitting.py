@@ -158,7 +158,7 @@ COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
         ({"rows": 0}, "`rows` must be an integer of at least 1. Received: rows=0"),
         (
             {"rows": 514},
-            "`rows` must be at most the number of bins.*, 513. .*`fft_length` of at least 2048. .*'oscillators'.* Received",
+            "must be at most the number of bins.*, 513. .*`fft_length` of at least 2048. .*'oscillators'.* Received",
         ),
         (
             {"rows": 100, "max_freq": 1000},

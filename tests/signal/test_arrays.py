@@ -93,7 +93,7 @@ def test_pictures_of_arrays_are_those_of_tensors(preset):
     assert (abs(ours - theirs) > 0.01).mean() < 1e-3
 
 
-@pytest.mark.parametrize("preset", sonikeras.presets())
+@pytest.mark.parametrize("preset", ["study", "matched", "lossless"])  # as in 0.1.0, which computed with TensorFlow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="TensorFlow rounds otherwise elsewhere")
 def test_spectrograms_and_pictures_of_arrays_are_bit_identical_to_tensorflows(preset, photo):
     config = sonikeras.SonificationConfig.preset(preset)
