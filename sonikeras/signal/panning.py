@@ -37,7 +37,7 @@ def interaural_delay(azimuth: Any) -> Any:
     Example:
         >>> import math
         >>> from sonikeras.signal.panning import interaural_delay
-        >>> round(1000 * interaural_delay(math.pi / 2), 2)
+        >>> round(float(1000 * interaural_delay(math.pi / 2)), 2)
         0.66
     """
     return _HEAD * (np.abs(azimuth) + np.sin(np.abs(azimuth)))
@@ -68,8 +68,8 @@ def pan(audio: Any, *, sample_rate: int) -> Any:
         >>> import numpy as np
         >>> from sonikeras.signal.panning import pan
         >>> stereo = pan(np.ones(22050, "float32"), sample_rate=22050)
-        >>> stereo.shape, stereo[11025].round(2).tolist()
-        ((22050, 2), [0.71, 0.71])
+        >>> stereo.shape, bool(np.abs(stereo[11025] - 0.5**0.5).max() < 1e-3)
+        ((22050, 2), True)
     """
     check_real("`audio`", audio)
     ops = operations(audio)
