@@ -28,7 +28,7 @@ from sonikeras.config._progress import Progress
 from sonikeras.evaluation import Report
 from sonikeras.evaluation.retention import interval_text, recognition_retention
 from sonikeras.reporting import Block, Code, Table, Text, write_markdown
-from sonikeras.signal import pictures
+from sonikeras.signal import metrics, pictures
 from sonikeras.sources import Selection
 from sonikeras.sources.images import to_gray
 
@@ -112,7 +112,7 @@ def measure(options: argparse.Namespace) -> list[Block]:
             for photo in photos[start : start + BATCH]:
                 picture, psnr = shown(photo, config, gray=name == GRAY)
                 batch.append(resized(picture, size))
-                seen.append(decibels(batch[-1], resized(photo, size)))
+                seen.append(metrics.psnr(batch[-1], resized(photo, size)))
                 quality.append(psnr)
                 progress.update(len(rows) * len(photos) + len(quality))
             features.append(np.asarray(models.predict_batch(network, np.stack(batch).astype(np.float32))))
@@ -145,17 +145,11 @@ def shown(photo: np.ndarray, config: SonificationConfig | None, *, gray: bool) -
     original = photo if config.color != "gray" else to_gray(photo)
     height, width = reconstruction.shape[:2]
     smaller = cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
-    return sonikeras.picture(audio, config), decibels(reconstruction, smaller)
+    return sonikeras.picture(audio, config), metrics.psnr(reconstruction, smaller)
 
 
 def resized(picture: np.ndarray, size: int) -> np.ndarray:
     return pictures.resize(picture, image_size=(size, size))
-
-
-def decibels(image: np.ndarray, original: np.ndarray) -> float:
-    """The PSNR in dB."""
-    error = np.mean(np.square(image.astype(float) - original))
-    return float(10 * np.log10(255**2 / error)) if error else np.inf
 
 
 def text_of(psnr: Sequence[float]) -> str:

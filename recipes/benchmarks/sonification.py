@@ -34,21 +34,16 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "numba, structured start": ("numba", {"algorithm": "lbfgs", "iterations": 8, "initial_phase": "structured"}),
 }
 LOSSLESS = "lossless (MDCT), from the image"
-# Name: preset. Times are from the image.
-FROM_IMAGES = {
-    LOSSLESS: "lossless",
-    "scan (oscillators), 64 x 64, from the image": "scan",
-    "matched, from the image": "matched",
-    "photo, from the image": "photo",
-    "photo_lossless, from the image": "photo_lossless",
-}
-OF_THEIR_RASTER = ("lossless", "scan")  # presets whose images have the size of the raster
+SCAN = "scan (oscillators), 64 x 64, from the image"
+# Photographs of another size than the raster's, in color.
+FROM_PHOTOS = {f"{preset}, from a photo": preset for preset in ("matched", "photo", "photo_lossless")}
+PRESETS = {LOSSLESS: "lossless", SCAN: "scan"} | FROM_PHOTOS  # what takes images
 TORCH = "torch, study"
 MARKERS = "o^vDPX*<>ph"
 
 
 def collect(options: argparse.Namespace) -> dict[str, Any]:
-    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), *FROM_IMAGES]
+    names = [*candidates(options), *([TORCH] if importlib.util.find_spec("torch") else []), *PRESETS]
     return {
         "one core": measuring.run(options, "engines", cores=1),
         "all cores": measuring.run(options, "engines", cores=os.cpu_count()),
@@ -65,7 +60,7 @@ def candidates(options: argparse.Namespace) -> dict[str, tuple[str, dict[str, An
 
 
 def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Functions from magnitudes to audio by name; those of `FROM_IMAGES` take the image."""
+    """Functions from magnitudes to audio by name; those of `PRESETS` take the image."""
     import sonikeras
     from sonikeras.signal.engines import magnitudes_to_audio
 
@@ -82,7 +77,9 @@ def converters(options: argparse.Namespace) -> dict[str, Callable[[np.ndarray], 
 
         torch.set_num_threads(1)  # the images are spread over the cores
         result[TORCH] = torch_griffin_lim
-    return result | {name: functools.partial(sonikeras.sonify, config=preset) for name, preset in FROM_IMAGES.items()}
+    for name, preset in PRESETS.items():
+        result[name] = functools.partial(sonikeras.sonify, config=sonikeras.SonificationConfig.preset(preset))
+    return result
 
 
 def torch_griffin_lim(magnitudes: np.ndarray) -> np.ndarray:
@@ -111,12 +108,11 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     pictures = measuring.images(2 if options.smoke else 16)
     magnitudes = [image_to_magnitudes(image) for image in pictures]
     convert = converters(options)
-    inputs = {name: pictures if name in FROM_IMAGES else magnitudes for name in convert}
-    for name, preset in FROM_IMAGES.items():
-        if preset in OF_THEIR_RASTER:
-            config = sonikeras.SonificationConfig.preset(preset)
-            read = (image_to_magnitudes(image, config=config) for image in pictures)
-            inputs[name] = [magnitudes_to_image(each, config=config) for each in read]
+    inputs: dict[str, list[np.ndarray]] = {}
+    for name in convert:
+        config = sonikeras.SonificationConfig.preset(PRESETS.get(name, "study"))
+        small = [magnitudes_to_image(image_to_magnitudes(image, config=config), config=config) for image in pictures]
+        inputs[name] = pictures if name in FROM_PHOTOS else small if name in PRESETS else magnitudes
 
     def all_of(name: str) -> list[np.ndarray]:
         if measuring.cores() == 1:
@@ -127,30 +123,28 @@ def engines(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     seconds = measuring.turns({name: functools.partial(all_of, name) for name in convert}, options.rounds)
     result = {}
     for name in convert:
-        preset = FROM_IMAGES.get(name, "study")
+        config = sonikeras.SonificationConfig.preset(PRESETS.get(name, "study"))
         audios = all_of(name)
-        if name in FROM_IMAGES:  # as from a file
+        if name in PRESETS:  # as from a file
             audios = [from_pcm16(to_pcm16(audio)) for audio in audios]
-        reconstructions = [sonikeras.desonify(audio, preset) for audio in audios]
-        originals = [at_the_raster(x, preset) if name in FROM_IMAGES else magnitudes_to_image(x) for x in inputs[name]]
+        reconstructions = [sonikeras.desonify(audio, config) for audio in audios]
+        originals = [at_the_raster(x, config) if name in PRESETS else magnitudes_to_image(x) for x in inputs[name]]
         result[name] = {
             "milliseconds": 1e3 * float(np.median(seconds[name])) / len(pictures),
             "times librosa": float(np.median(seconds["librosa, study"] / seconds[name])),
             **fidelity(reconstructions, originals),
         }
-        if name not in FROM_IMAGES:
+        if name not in PRESETS:
             result[name]["convergence"] = measuring.convergence(audios, magnitudes)
     return result
 
 
-def at_the_raster(image: np.ndarray, preset: str) -> np.ndarray:
-    """An image at the size of the preset's raster, in the raster's colors."""
+def at_the_raster(image: np.ndarray, config: Any) -> np.ndarray:
+    """An image at the size of a config's raster, in the raster's colors."""
     import cv2
 
-    import sonikeras
     from sonikeras.signal.magnitudes import as_read
 
-    config = sonikeras.SonificationConfig.preset(preset)
     height, width = config.image_shape[:2]
     return cv2.resize(as_read(image, config), (width, height), interpolation=cv2.INTER_AREA)
 
@@ -177,7 +171,7 @@ def memory(name: str, options: argparse.Namespace) -> float:
 
     image = measuring.images(1)[0]
     librosa.stft(np.zeros(4096, np.float32))
-    x = image if name in FROM_IMAGES else image_to_magnitudes(image)
+    x = image if name in PRESETS else image_to_magnitudes(image)
     convert = converters(options)[name]
     before = measuring.peak_memory()
     for _ in range(3):

@@ -3,7 +3,6 @@
 import importlib.util
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -32,12 +31,6 @@ def test_recipe(recipe, image_folder, monkeypatch, capsys):
     color, matched = rows[-5], rows[-3]
     assert color[2:5] == ["exact", "exact", "0.000"] and color[6].startswith("1.000")
     assert matched[1] == "1.0" and 10 < float(matched[2]) < 60 and float(matched[4]) > 0
-
-
-def test_psnr(recipe):
-    image = np.zeros((4, 4), np.uint8)
-    assert recipe.decibels(image, image) == np.inf
-    assert recipe.decibels(image + 1, image) == pytest.approx(48.13, abs=0.01)
 
 
 def test_a_folder_that_does_not_exist(recipe):
