@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,9 +51,9 @@ def resolve_engine(engine: str, config: SonificationConfig, *, given_phase: bool
         return config.transform
     # One at a time: the check of the TensorFlow engine imports Keras.
     for name in [*_ENGINES] if engine == "auto" else [engine]:
-        if not _ENGINES[name](config, given_phase):
+        if not _ENGINES[name].limitation(config, given_phase):
             return name
-    reasons = {name: limitation(config, given_phase) for name, limitation in _ENGINES.items()}
+    reasons = {name: engine.limitation(config, given_phase) for name, engine in _ENGINES.items()}
     able = [name for name, reason in reasons.items() if not reason]
     explained = ", ".join(f"{name!r} {reason}" for name, reason in reasons.items() if reason)
     raise ValueError(
@@ -103,8 +103,8 @@ def magnitudes_to_audio(
     random = initial_phase is None and config.initial_phase != "structured"
     if random and rng is None:
         raise ValueError("`rng` must be given where the initial phase is random. Received: rng=None")
-    if name == "librosa":
-        return _librosa(magnitudes, config, rng)
+    if _ENGINES[name].draws:
+        return _ENGINES[name].compute(magnitudes, rng, config)
     scale = exact_scale(magnitudes)
     magnitudes = magnitudes / scale
     if initial_phase is not None:
@@ -113,7 +113,7 @@ def magnitudes_to_audio(
         phase = (2 * np.pi * rng.random(magnitudes.shape)).astype(np.float32)  # as librosa draws it
     else:
         phase = structured_phase(magnitudes.T, fft_length=config.fft_length).T
-    return scale.item() * {"numba": _numba, "tensorflow": _tensorflow}[name](magnitudes, phase, config)
+    return scale.item() * _ENGINES[name].compute(magnitudes, phase, config)
 
 
 def _numba(magnitudes: np.ndarray, initial_phase: np.ndarray, config: SonificationConfig) -> np.ndarray:
@@ -138,7 +138,7 @@ def _xla(settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
     return tf.function(functools.partial(griffin_lim, **dict(settings)), jit_compile=True)
 
 
-def _librosa(magnitudes: np.ndarray, config: SonificationConfig, rng: np.random.Generator | None) -> np.ndarray:
+def _librosa(magnitudes: np.ndarray, rng: np.random.Generator, config: SonificationConfig) -> np.ndarray:
     """`librosa.griffinlim`."""
     import librosa
 
@@ -216,11 +216,26 @@ def _librosa_limitation(config: SonificationConfig, given_phase: bool) -> str | 
     return None
 
 
-# Fastest first. Each function returns why the engine does not support a request, as the predicate of a sentence.
-_ENGINES: dict[str, Callable[[SonificationConfig, bool], str | None]] = {
-    "numba": _numba_limitation,
-    "tensorflow": _tensorflow_limitation,
-    "librosa": _librosa_limitation,
+class _Engine(NamedTuple):
+    """An engine.
+
+    Attributes:
+        limitation: Function of a config and of whether the initial phase is given, to why the engine does not support
+            them, as the predicate of a sentence, or `None`.
+        compute: Function of magnitudes and initial phase, both float32 `[bins, frames]`, and a config, to audio.
+        draws: Boolean, whether `compute` takes the generator instead of the phase, and draws the phase itself.
+    """
+
+    limitation: Callable[[SonificationConfig, bool], str | None]
+    compute: Callable[..., np.ndarray]
+    draws: bool = False
+
+
+# Fastest first.
+_ENGINES = {
+    "numba": _Engine(_numba_limitation, _numba),
+    "tensorflow": _Engine(_tensorflow_limitation, _tensorflow),
+    "librosa": _Engine(_librosa_limitation, _librosa, draws=True),
 }
 
 

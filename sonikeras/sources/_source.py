@@ -24,9 +24,6 @@ from sonikeras.sources._catalog import Catalog
 from sonikeras.sources._classes import CHOICES, SIZES
 from sonikeras.sources.examples import Examples
 
-_NAMES = ("builtin", "keras:cifar10", "keras:cifar100", "tfds:NAME")
-
-
 _SHOWN = 20  # class names in an error
 
 
@@ -61,10 +58,11 @@ def open_source(source: Any, data_dir: str | os.PathLike | None, *, stage: str, 
     if not isinstance(source, str):
         return _open_arrays(source)
     kind, _, title = source.partition(":")
-    opened = _KINDS[kind](title) if kind in _KINDS and not source.endswith(":") else None
+    opened = _KINDS[kind][0](title) if kind in _KINDS and not source.endswith(":") else None
     if opened is None:
+        names = [name for _, *names in _KINDS.values() for name in names]
         raise ValueError(
-            f"Unknown `source`. Allowed values: {list(_NAMES)}, or a pair of arrays (images, labels). "
+            f"Unknown `source`. Allowed values: {names}, or a pair of arrays (images, labels). "
             f"Received: source={source!r}"
         )
     return opened
@@ -91,11 +89,12 @@ def _open_tfds(title: str) -> Source | None:
     return Source(title, CHOICES.get(builder.name, {}), tfds.class_names(builder), _by_split(find))
 
 
-#: Functions that open the source `"KIND:TITLE"`, or return `None` for an unknown title. To add a source, add an entry.
-_KINDS: dict[str, Callable[[str], Source | None]] = {
-    "builtin": _open_builtin,
-    "keras": _open_keras,
-    "tfds": _open_tfds,
+#: The function that opens the source `"KIND:TITLE"`, or returns `None` for an unknown title, and the source's names as
+#: an error lists them. To add a source, add an entry.
+_KINDS: dict[str, tuple[Any, ...]] = {
+    "builtin": (_open_builtin, "builtin"),
+    "keras": (_open_keras, "keras:cifar10", "keras:cifar100"),
+    "tfds": (_open_tfds, "tfds:NAME"),
 }
 
 
