@@ -77,7 +77,7 @@ def study(options: argparse.Namespace) -> tuple[list[Result], list[Path]]:
     tables = study_tables(found, options.command, smoke=options.smoke)
     write_html(page, TITLE, [*tables, *confusion_matrices(found), *example_galleries(found)])
     if options.page:
-        write_markdown(options.page, TITLE, [*tables, Text(LIMITS)])
+        write_markdown(options.page, TITLE, [*tables, *([] if options.smoke else [Text(LIMITS)])])
     return results, [table, page]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 DATA_DIR = "folder of your images: <class>/* or {train,validation,test}/<class>/*"
@@ -30,9 +31,15 @@ def add_data(parser: argparse.ArgumentParser, defaults: Any = None) -> None:
 
 
 def default_of(values: Any, name: str) -> str:
-    """The words `Default: VALUE.` for a field of a dataclass instance."""
-    fields = {field.name for field in dataclasses.fields(values)}
-    return f"Default: {getattr(values, name)}." if name in fields else ""
+    """The words `Default: VALUE.` for a field of a dataclass instance, without Python's braces."""
+    if name not in {field.name for field in dataclasses.fields(values)}:
+        return ""
+    value = getattr(values, name)
+    if dataclasses.is_dataclass(value):  # a config, whose fields would fill a page
+        value = "the recipe's own"
+    elif isinstance(value, Mapping):
+        value = ",".join(f"{key}={each}" for key, each in value.items())
+    return f"Default: {'none' if value is None else value}."
 
 
 def size(text: str) -> tuple[int, int]:

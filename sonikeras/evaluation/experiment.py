@@ -137,7 +137,7 @@ class _Run:
             model.save(temporary)
         report = evaluate(*self._tested(model), history=history, seconds=history["seconds"][-1])
         samples.write(recipe, self._data["test"].examples, report, self._model, directory)
-        report.save(directory)
+        report.save(directory, split=self._watched)
         return report
 
     def _tested(self, model: keras.Model) -> tuple[keras.Model, Any]:

@@ -107,6 +107,7 @@ def confusion(
     """Draws a confusion matrix as a heat map with the counts in it, in a figure of 10 x 8 inches.
 
     Class names may be in any script with an installed font. Without a font, a name is drawn as `class` and its index.
+    The colors span 0 to the number of examples of the largest class, so those of one test set can be compared.
 
     Args:
         matrix: Counts of shape `[classes, classes]`: true classes are rows, predicted classes are columns.
@@ -136,7 +137,7 @@ def confusion(
     scale = max(1.0, classes / _FULL_SIZE_CLASSES)
     figure = new_figure(10 * scale, 8 * scale)
     axes = figure.add_subplot()
-    highest = 100 if rates else max(1, matrix.max())
+    highest = 100 if rates else max(1, matrix.sum(axis=1).max())
     heat = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=highest, aspect="auto")
     unit = "% of the examples of the true class" if rates else "examples"
     figure.colorbar(heat, ax=axes, pad=0.02).set_label(unit, fontsize=12)
@@ -170,6 +171,7 @@ def lines(
     y_label: str,
     log_x: bool = False,
     order: Sequence[str] | None = None,
+    x_ticks: Sequence[float] = (),
     y_limits: tuple[float, float] | None = None,
 ) -> None:
     """Draws series of points with error bars, connected by lines, in a figure of 9 x 6 inches.
@@ -184,6 +186,8 @@ def lines(
         log_x: Boolean, whether the x axis is logarithmic. Defaults to `False`.
         order: Names that determine colors and markers: those of a series depend on the place of its name in this list.
             Pass the same list for figures that are to be compared. Defaults to `None`: the names of `series`.
+        x_ticks: Values that the x axis holds and labels besides those of the points. Pass the same ones, and the same
+            `y_limits`, for figures that are to be compared.
         y_limits: Lowest and highest value of the y axis. Defaults to `None`: the axis fits the values.
 
     Raises:
@@ -206,7 +210,8 @@ def lines(
         axes.set_xscale("log")
     names, families = drawable(list(series), longest=40)
     order = list(dict.fromkeys([*(order or ()), *series]))
-    places: set[float] = set()
+    places: set[float] = set(x_ticks)
+    axes.update_datalim([(x, 0) for x in places], updatey=False)
     for i, (name, (key, points)) in enumerate(zip(names, series.items(), strict=True)):
         array = np.array(sorted(points), dtype=float).reshape(-1, 4)
         x, value, low, high = array[~np.isnan(array[:, 1])].T
@@ -243,6 +248,20 @@ def lines(
             text.set_fontfamily(families)
             text.set_parse_math(False)
     save_figure(figure, path)
+
+
+def has_bars(series: Mapping[str, Sequence[tuple[float, float, float, float]]]) -> bool:
+    """Whether `lines` draws an error bar for any point of the series.
+
+    Args:
+        series: As in `lines`.
+
+    Example:
+
+    >>> has_bars({"matched": [(2, 0.9, 0.8, 0.95)]}), has_bars({"matched": [(2, 0.9, float("-inf"), 0.95)]})
+    (True, False)
+    """
+    return any(np.isfinite(ends).all() and not np.isnan(y) for points in series.values() for _, y, *ends in points)
 
 
 def sample(

@@ -274,7 +274,7 @@ class Report:
             }
         )
 
-    def save(self, directory: str | os.PathLike[str]) -> Path:
+    def save(self, directory: str | os.PathLike[str], *, split: str = "validation") -> Path:
         """Writes the report into a folder, from which `load` reads it.
 
         - `report.json`: `to_dict()`, and a SHA-256 of it and the predictions.
@@ -287,6 +287,8 @@ class Report:
 
         Args:
             directory: The folder. It is created if necessary. Files of these names are replaced, others left alone.
+            split: Name of the split that the `val_` values of the history belong to, for the legend of the curves.
+                Defaults to `"validation"`.
 
         Returns:
             `directory`, as a `pathlib.Path`.
@@ -305,7 +307,7 @@ class Report:
         directory = Path(directory)
         (directory / "report.json").unlink(missing_ok=True)
         if self.history:
-            plots.curves(self.history, directory / "curves.png")
+            plots.curves(self.history, directory / "curves.png", split=split)
         else:
             (directory / "curves.png").unlink(missing_ok=True)
         plots.confusion(self.confusion_matrix, self.class_names, directory / "confusion.png")

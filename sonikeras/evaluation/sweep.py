@@ -101,7 +101,7 @@ def sweep(runs: Iterable[Run], directory: str | os.PathLike[str], *, verbose: bo
     Args:
         runs: `Run`s, each with a name of its own.
         directory: Path of the sweep's folder. Only one process at a time may work in it.
-        verbose: Boolean, whether to print a line for each run. Defaults to `True`.
+        verbose: Boolean, whether to print a line for each run, with an error only where it is new. Defaults to `True`.
 
     Returns:
         List with the `Result` of each run, in their order.
@@ -122,6 +122,7 @@ def sweep(runs: Iterable[Run], directory: str | os.PathLike[str], *, verbose: bo
     runs, directory = _checked(runs), Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     results = []
+    failed: dict[str, str] = {}  # errors, and the first run that each stopped
     with locked(directory / ".lock"):
         _remove_temporary_files(directory)
         for number, run in enumerate(runs, 1):
@@ -129,7 +130,10 @@ def sweep(runs: Iterable[Run], directory: str | os.PathLike[str], *, verbose: bo
             result = _run(run, directory)
             results.append(result)
             if verbose:
-                text = f"failed: {result.error}" if result.report is None else f"{result.report}"
+                text = f"{result.report}"
+                if result.error:
+                    first = failed.setdefault(result.error, run.name)
+                    text = f"failed: {result.error}" if first == run.name else f"failed as {first} did"
                 seconds = time.monotonic() - started
                 print(f"{number}/{len(runs)} {run.name}: {text} [{seconds:.1f} s]", flush=True)
     return results

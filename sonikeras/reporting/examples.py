@@ -44,8 +44,9 @@ def _samples(results: StudyResults) -> list[Block]:
                 found.setdefault(sample.name, []).append((str(finished.run.factors["config"]), sample))
     if not found:
         return [*blocks, Text("The run folders have no samples.")]
+    reasons = _Reasons()
     for name, samples in found.items():
-        blocks += [Heading(name, level=3), *_or_reason(functools.partial(_sample_gallery, name, samples))]
+        blocks += [Heading(name, level=3), *reasons.blocks(functools.partial(_sample_gallery, name, samples))]
     return blocks
 
 
@@ -70,12 +71,20 @@ def _sample_gallery(name: str, samples: list[tuple[str, Sample]]) -> list[Block]
     return [Gallery(cards)]
 
 
-def _or_reason(made: Callable[[], list[Block]]) -> list[Block]:
-    """Blocks with images, or the reason why the images are not available."""
-    try:
-        return made()
-    except (ValueError, OSError) as error:
-        return [Text(f"Left out: {error}")]
+class _Reasons:
+    """Why images of a section are not available. Each reason is given once."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def blocks(self, made: Callable[[], list[Block]]) -> list[Block]:
+        """Blocks with images, or the reason for their absence."""
+        try:
+            return made()
+        except (ValueError, OSError) as error:
+            known = str(error) in self._given
+            self._given.add(str(error))
+            return [Text("Left out, for a reason given above." if known else f"Left out: {error}")]
 
 
 def _attention(results: StudyResults) -> list[Block]:
@@ -87,6 +96,7 @@ def _attention(results: StudyResults) -> list[Block]:
             "has the resolution of the network's last feature map."
         ),
     ]
+    reasons = _Reasons()
     for finished in _first_runs(results):
         blocks.append(Heading(str(finished.run.factors["config"]), level=3))
         written = results.samples(finished.run)
@@ -94,7 +104,7 @@ def _attention(results: StudyResults) -> list[Block]:
         if not shown:
             blocks.append(Text("The run folder has no heat maps."))
         for sample in shown:
-            blocks += _or_reason(functools.partial(_heat_map, sample))
+            blocks += reasons.blocks(functools.partial(_heat_map, sample))
     return blocks
 
 
@@ -116,27 +126,30 @@ def _lost(results: StudyResults) -> list[Block]:
             "themselves, and wrongly in every run on the sonified images."
         ),
     ]
+    reasons = _Reasons()
     for config in results.chains:
         sonified, images = results.sonified_and_images(results.main, results.network, config)
         blocks.append(Heading(config, level=3))
         if not sonified:
             blocks.append(Text("Not finished."))
             continue
-        try:
-            right = correctness([*sonified, *images])
-        except ValueError as error:
-            blocks.append(Text(f"Left out: {error}"))
-            continue
-        count = len(sonified)
-        lost = np.flatnonzero(right[count:].all(axis=0) & ~right[:count].any(axis=0))
-        shown = lost[evenly(len(lost), _LOST)] if len(lost) else lost
-        some = f"; {len(shown)} of them are shown" if len(shown) < len(lost) else ""
-        blocks.append(Text(f"{len(lost)} of {right.shape[1]} images{some}."))
-        if len(shown):
-            runs = results.finished(data=results.main, network=results.network, config=config)
-            first = next(each for each in runs if each.report is sonified[0])
-            blocks += _or_reason(functools.partial(_lost_gallery, first, sonified, shown))
+        runs = results.finished(data=results.main, network=results.network, config=config)
+        first = next(each for each in runs if each.report is sonified[0])
+        blocks += reasons.blocks(functools.partial(_lost_of, first, sonified, images, reasons))
     return blocks
+
+
+def _lost_of(finished: Finished, sonified: list[Report], images: list[Report], reasons: _Reasons) -> list[Block]:
+    """The number of lost images, and some of them."""
+    right = correctness([*sonified, *images])
+    count = len(sonified)
+    lost = np.flatnonzero(right[count:].all(axis=0) & ~right[:count].any(axis=0))
+    shown = lost[evenly(len(lost), _LOST)] if len(lost) else lost
+    some = f"; {len(shown)} of them are shown" if len(shown) < len(lost) else ""
+    number = Text(f"{len(lost)} of {right.shape[1]} images{some}.")
+    if not len(shown):
+        return [number]
+    return [number, *reasons.blocks(functools.partial(_lost_gallery, finished, sonified, shown))]
 
 
 def _lost_gallery(finished: Finished, reports: list[Report], shown: np.ndarray) -> list[Block]:

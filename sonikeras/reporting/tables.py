@@ -38,7 +38,8 @@ def study_tables(results: StudyResults, command: str, *, smoke: bool = False) ->
     Returns:
         List of blocks of a document.
     """
-    parts = (_accuracies, _by_classes, _recognition, _signals, _ranking, _learning)
+    ranking = functools.partial(_ranking, smoke=smoke)
+    parts = (_accuracies, _by_classes, _recognition, _signals, ranking, _learning)
     tables = [block for part in parts for block in part(results)]
     return [*_summary(results, command, smoke), *tables, *_missing(results), *_setting(results)]
 
@@ -131,7 +132,9 @@ def _accuracies(results: StudyResults) -> list[Block]:
         Heading("Accuracy"),
         Text(
             "Means over the seeds. The interval is the Wilson score interval of the mean accuracy. Its sample size is "
-            f"the number of test images, because all seeds share them. {_MISSING}: not finished, or not defined."
+            "the number of test images, because all seeds share them. It generalizes to other test images, not to "
+            "other seeds: the standard deviation shows how these differ. "
+            f"{_MISSING}: not finished, or not defined."
         ),
         Table("Accuracy and F1 of each network on each data set", columns, rows),
     ]
@@ -225,7 +228,7 @@ def _signals(results: StudyResults) -> list[Block]:
     ]
 
 
-def _ranking(results: StudyResults) -> list[Block]:
+def _ranking(results: StudyResults, *, smoke: bool) -> list[Block]:
     blocks: list[Block] = [Heading("Ranking of the networks")]
     if len(results.networks) < 2:
         return [*blocks, Text(f"The study has only one network, {results.network}.")]
@@ -246,7 +249,7 @@ def _ranking(results: StudyResults) -> list[Block]:
             seeds, difference, _ = known[first, second]
             p_value = adjusted[first, second]
             over = f"{first} over {second}" if difference >= 0 else f"{second} over {first}"
-            differ = "yes" if p_value < 0.05 else "no"
+            differ = _MISSING if smoke else "yes" if p_value < 0.05 else "no"
             pairs.append([f"{data}, {config}: {over}", str(seeds), f"{abs(difference):.3f}", _p(p_value), differ])
     return [
         *blocks,
@@ -254,7 +257,7 @@ def _ranking(results: StudyResults) -> list[Block]:
             "Networks are ranked by their mean accuracy over all seeds. Pairs are compared on the seeds that both "
             "networks have. Two networks differ significantly if p is below 0.05 in a permutation test over the test "
             "images, with Holm's correction for the pairs of one data set and signal chain. "
-            f"{_MISSING}: no common seed, or different test images."
+            f"{_MISSING}: no common seed, different test images, or a smoke run."
         ),
         Table("Networks with their mean accuracy, best first", ["data, signal chain", "networks"], order),
         Table("Pairs of networks", ["pair", "seeds", "difference in accuracy", "p (Holm)", "differ"], pairs),
@@ -385,10 +388,10 @@ def _lines(
     if not points:
         return [Text(f"{title}: no results yet.")]
     options: dict[str, Any] = {"title": title, "x_label": "classes", "y_label": y_label, "y_limits": y_limits}
+    options["x_ticks"] = [count for data in results.data if (count := results.classes(data))]
     data = results.figure(name, functools.partial(plots.lines, points, order=results.configs, **options))
     values = (f"{key}: {', '.join(f'{_number(y)} at {x}' for x, y, *_ in each)}." for key, each in points.items())
-    bars = any(math.isfinite(low) and math.isfinite(high) for each in points.values() for *_, low, high in each)
-    caption = f"{title}; error bars: 95 % intervals" if bars else title
+    caption = f"{title}; error bars: 95 % intervals" if plots.has_bars(points) else title
     return [Picture(name, data, f"{title} against the number of classes. {' '.join(values)}", caption)]
 
 

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sonikeras.evaluation import photos, plots
 from sonikeras.evaluation.photos import PhotoRetention
@@ -70,8 +71,8 @@ def _summary(results: TransmissionResults, command: str, smoke: bool) -> list[Bl
         f"Data {recipe.data or 'of ' + str(recipe.data_dir)}: {len(plan.test.class_names)} classes, "
         f"{len(plan.test)} test images of {images} pixels. Network: {recipe.network}, a new head on frozen "
         f"features. Signal chain: {recipe.config}, {plan.config.seconds:.2f} s of audio. {count} "
-        f"{'seed' if count == 1 else 'seeds'}. Training and test audio passes the same channel. Error bars "
-        "and parentheses are 95 % intervals over test images and, if there are several, seeds."
+        f"{'seed' if count == 1 else 'seeds'}. Training and test audio passes the same channel. Parentheses are 95 % "
+        f"intervals over test images{' and seeds' if count > 1 else ''}."
     )
     blocks: list[Block] = [
         Text("The accuracy of a network on images that were transmitted as audio. Command:"),
@@ -127,11 +128,12 @@ def _plot(results: TransmissionResults, plot: Plot, by: str, x_label: str, *, lo
     title = f"Recognition retention by {by}"
     # All plots share the colors of the series and the limits of the y axis.
     order = list(dict.fromkeys(point.series for point in results.plan.points))
-    labels = {"title": title, "x_label": x_label, "y_label": "retention"}
+    labels: dict[str, Any] = {"title": title, "x_label": x_label, "y_label": "retention"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plot.png"
         plots.lines(series, path, log_x=log_x, order=order, y_limits=axis_limits(ends), **labels)
-        return [Picture(plot, path.read_bytes(), f"{title}: {'; '.join(texts)}.")]
+        caption = f"{title}; error bars: 95 % intervals" if plots.has_bars(series) else title
+        return [Picture(plot, path.read_bytes(), f"{title}: {'; '.join(texts)}.", caption)]
 
 
 def _table(

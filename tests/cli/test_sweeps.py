@@ -9,6 +9,7 @@ import keras
 import pytest
 
 import sonikeras
+from sonikeras.cli.recipes import main
 from sonikeras.cli.sweeps import SweepScript, config_names, results_of
 from sonikeras.evaluation import experiment, sweep
 from sonikeras.evaluation.sweep import Result, Run
@@ -168,6 +169,16 @@ def test_help_has_no_dictionary(name, capsys):
         and "--smoke" in text
         and not {"{'", "['", "{}", "('"} & {text[i : i + 2] for i in range(len(text))}
     )
+
+
+def test_help_has_no_dictionary_of_a_recipe_of_your_own(capsys):
+    config = sonikeras.SonificationConfig.preset("matched").replace(frames=64)
+    recipe = Recipe(network="efficientnet_lite0", config=config, class_weight={"cat": 2.0, "dog": 0.5})
+    with pytest.raises(SystemExit, match="0"):
+        main(recipe, "My recipe.", ["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Default: cat=2.0,dog=0.5." in text and "Default: the recipe's own." in text
+    assert "{'" not in text and "SonificationConfig(" not in text and "Default: None" not in text
 
 
 def test_names_of_configs_are_their_own():

@@ -538,6 +538,58 @@ def test_curves_have_the_size_of_the_study(history, tmp_path):
     assert png_size(tmp_path / "curves.png") == (1500, 700)
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, instead of their files."""
+    figures = []
+    monkeypatch.setattr(
+        plots, "save_figure", lambda figure, path: figure.draw_without_rendering() or figures.append(figure)
+    )
+    return figures
+
+
+def test_legends_cover_nothing(drawn):
+    history = {"loss": [3.0, 1.0], "val_loss": [2.0, 1.0], "accuracy": [0.1, 0.9]}
+    plots.curves(history, "curves.png")
+    points = [(2, 0.5, 0.4, 0.6), (15, 0.1, 0.0, 0.2)]
+    series = {f"a chain with a long name, number {i}": points for i in range(8)}
+    plots.lines(series, "lines.png", title="", x_label="", y_label="")
+    for figure in drawn:
+        (legend,) = figure.legends
+        covered = legend.get_window_extent()
+        assert not any(covered.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+        assert figure.bbox.x0 <= covered.x0 and covered.x1 <= figure.bbox.x1 and covered.y0 >= figure.bbox.y0
+
+
+def test_figures_to_be_compared_share_axes_and_colors(drawn):
+    every, some = [(x, 0.5, 0.4, 0.6) for x in (2, 4, 15)], [(4, 0.7, 0.6, 0.8)]
+    options = {
+        "title": "",
+        "x_label": "",
+        "y_label": "",
+        "order": ["a", "b"],
+        "x_ticks": (2, 4, 15),
+        "y_limits": (0, 1),
+    }
+    plots.lines({"a": every, "b": some}, "all.png", **options)
+    plots.lines({"b": some}, "some.png", **options)
+    plots.confusion(np.array([[9, 1], [5, 5]]), ["a", "b"], "one.png")
+    plots.confusion(np.array([[4, 6], [3, 7]]), ["a", "b"], "other.png")
+    (whole,), (part,) = (figure.axes for figure in drawn[:2])
+    assert whole.get_xlim() == part.get_xlim() and whole.get_ylim() == part.get_ylim()
+    assert whole.get_xticks().tolist() == part.get_xticks().tolist() == [2, 4, 15]
+    assert {line.get_color() for line in part.lines} == {whole.lines[-1].get_color()} != {whole.lines[0].get_color()}
+    assert [figure.axes[0].images[0].get_clim() for figure in drawn[2:]] == [(0, 10), (0, 10)]
+
+
+def test_curves_name_the_split_of_their_values(report, drawn, tmp_path):
+    report = dataclasses.replace(report, history={"loss": [1.0, 0.5], "val_loss": [1.0, 0.7]})
+    for options, name in (({}, "validation"), ({"split": "test"}, "test")):
+        drawn.clear()
+        report.save(tmp_path, **options)
+        assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["training", name]
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 @pytest.mark.parametrize(
     "series",

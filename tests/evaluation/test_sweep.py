@@ -27,6 +27,14 @@ def runs(*recipes):
     ]
 
 
+def test_an_error_of_many_runs_is_printed_once(capsys):
+    missing = dataclasses.replace(TINY, data=None, data_dir="nowhere")
+    first, second = sweep.sweep(runs(missing, dataclasses.replace(missing, seed=43)), "sweep")
+    assert first.error == second.error and "nowhere" in first.error
+    printed = capsys.readouterr().out
+    assert printed.count("nowhere") == 1 and "2/2 1: failed as 0 did" in printed
+
+
 def test_sweep_resumes_and_runs_nothing_twice(image_folder, capsys):
     """And features are shared where they are the same, which changes nothing; a config need not be a preset."""
     other = dataclasses.replace(TINY, seed=43)

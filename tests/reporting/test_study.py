@@ -116,11 +116,31 @@ def test_a_smoke_run_says_so_and_concludes_nothing(tmp_path):
     assert not any(isinstance(block, Note) for block in study_tables(results, "command"))
 
 
+def test_a_smoke_run_finds_no_network_better(tmp_path):
+    results = study_of({("a", "image"): [report(60)], ("b", "image"): [report(20)]}, tmp_path)
+    assert "'below 0.001', 'yes']" in text_of(study_tables(results, "command"))
+    assert "'below 0.001', '–']" in text_of(study_tables(results, "command", smoke=True))
+
+
+def test_the_page_says_how_seeds_enter_the_intervals(tmp_path):
+    shown = text_of(study_tables(study_of({("a", "image"): [report(60), report(58)]}, tmp_path), "command"))
+    assert "sample size is the number of test images, because all seeds share them" in shown
+    assert "generalizes to other test images, not to other seeds" in shown
+
+
+def test_a_reason_for_missing_images_is_given_once(tmp_path):
+    """The test images of "study" and "matched" are not those of the baseline."""
+    other = [report(30, n=40)]
+    reports = {("a", "image"): [report(50)], ("a", "study"): other, ("a", "matched"): other}
+    shown = text_of(example_galleries(study_of(reports, tmp_path)))
+    assert shown.count("must have the same test examples") == 1 and "for a reason given above" in shown
+
+
 def test_figures_share_colors_and_axes(tmp_path, monkeypatch):
     drawn = []
 
     def lines(points, path, **options):
-        drawn.append((list(points), options["order"], options["y_limits"]))
+        drawn.append((list(points), options["order"], options["x_ticks"], options["y_limits"]))
         path.write_bytes(b"")
 
     def curves(history, path, **options):
@@ -135,7 +155,7 @@ def test_figures_share_colors_and_axes(tmp_path, monkeypatch):
     accuracy, retention, learning = drawn[:2], drawn[2:4], drawn[4:]
     for plotted, chains in ((accuracy, ["image", "study"]), (retention, ["study"])):
         assert [names for names, *_ in plotted] == [chains] * 2
-        assert all(order == ["image", "study"] for _, order, _ in plotted) and plotted[0][2] == plotted[1][2]
+        assert all(order == ["image", "study"] for _, order, *_ in plotted) and plotted[0][2:] == plotted[1][2:]
     assert len(learning) == 4 and learning[0][0] == "test" and all(each == learning[0] for each in learning)
 
 
@@ -170,6 +190,7 @@ def test_study(image_folder, capsys, tmp_path):
         with open_browser(tmp_path / "chromium") as browser:
             assert len(check_page(browser, Path("study/study.html").absolute())) == 2
     markdown = Path("docs-of-mine/results.md").read_text(encoding="utf-8")
+    assert "The published study" not in markdown and "This is a smoke run" in markdown.split("##")[0]
     assert "python recipes/study.py --smoke" in markdown and "| all, lossless |" in markdown
     assert len(list(Path("docs-of-mine/images").glob("results-*.png"))) >= 3
 

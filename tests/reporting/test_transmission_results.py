@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import types
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 import sonikeras
 from sonikeras.evaluation.retention import Retention
+from sonikeras.evaluation.transmission import Point
+from sonikeras.reporting import transmission_tables
 from sonikeras.reporting.transmission import in_order
 from sonikeras.reporting.transmission_tables import interval
 
@@ -60,6 +63,18 @@ def test_recipe(recipe, image_folder, tiny_network, monkeypatch):
 )
 def test_intervals_without_bounds_are_worded(low, high, text):
     assert interval(Retention(0.5, low, high, 0.5, 0.5, 0.1, 10, 1, 0.95)) == f"0.500 ({text})"
+
+
+@pytest.mark.parametrize(
+    ("low", "caption"), [(0.4, "by white noise; error bars: 95 % intervals"), (-np.inf, "by white noise")]
+)
+def test_captions_mention_error_bars_only_if_there_are_some(low, caption):
+    point = Point("noise", "white noise", "20 dB", 20.0, "run")
+    plan = types.SimpleNamespace(points=[point])
+    kept = Retention(0.5, low, 0.75, 0.5, 0.5, 0.1, 10, 1, 0.95)
+    found = types.SimpleNamespace(plan=plan, retention=lambda point: kept)
+    (picture,) = transmission_tables._plot(found, "noise", "white noise", "dB")
+    assert picture.caption == f"Recognition retention {caption}"
 
 
 def test_runs_in_another_order_are_paired_by_name():
