@@ -11,14 +11,16 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sonikeras import models
-from sonikeras.cli.sweeps import SweepScript, config_names, image_or_config, results_of
+from sonikeras.cli import options as shared
+from sonikeras.cli.sweeps import SweepScript, check_data, class_subsets, config_names, image_or_config, results_of
 from sonikeras.config import as_config, presets
 from sonikeras.evaluation.sweep import Result, Run, write_csv
 from sonikeras.reporting import Text, write_html, write_markdown
 from sonikeras.reporting.examples import example_galleries
-from sonikeras.reporting.study import IMAGE, StudyResults
+from sonikeras.reporting.study import IMAGE, IMAGE_GRAY, StudyResults
 from sonikeras.reporting.tables import confusion_matrices, study_tables
 from sonikeras.signal.engines import engines
 from sonikeras.training import Recipe
@@ -29,7 +31,7 @@ CONFIGS = (IMAGE, "lossless", "matched", "study")
 LIMITS = (
     "Every picture is resized as a whole to the input size of the network. The published study cropped the center, "
     "44 % of the duration; the page on training has the cost of this crop. Only networks with local weights were "
-    "measured, and only grayscale images. study.html, a single self-contained file, also has confusion matrices, audio "
+    "measured. The built-in images are gray. study.html, a single self-contained file, also has confusion matrices, audio "
     "clips, spectrograms and reconstructed images, Grad-CAM heat maps, and lost images: those that are classified "
     "correctly as images and wrongly when sonified."
 )
@@ -59,7 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="DATA",
         help=f"Default: {' '.join(DATA)}; with --data-dir, all classes.",
     )
-    chains = f"signal chains: {IMAGE}, {', '.join(presets())}, or files. Default: {' '.join(CONFIGS)}."
+    add(
+        "--class-counts",
+        nargs="+",
+        type=shared.count,
+        metavar="N",
+        help="instead of --data: the first N classes of the folder, in the order of their names, for each N",
+    )
+    chains = f"signal chains: {IMAGE}, {IMAGE_GRAY}, {', '.join(presets())}, or files. Default: {' '.join(CONFIGS)}."
     add("--configs", nargs="+", type=image_or_config, default=CONFIGS, help=chains)
     add("--head", choices=models.heads(), help=f"Default: {recipe.head}.")
     add("--batch-norm", choices=models.BATCH_NORMS, help=f"Default: {recipe.batch_norm}.")
@@ -70,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def study(options: argparse.Namespace) -> tuple[list[Result], list[Path]]:
     directory = options.directory
-    results = results_of(options, make_runs(options))
+    runs = make_runs(options)
+    if options.data_dir and not options.only_page:
+        check_data(runs, directory)
+    results = results_of(options, runs)
     found = StudyResults(results, directory)
     table, page = directory / "results.csv", directory / "study.html"
     write_csv(found.rows(), table)
@@ -83,18 +95,32 @@ def study(options: argparse.Namespace) -> tuple[list[Result], list[Path]]:
 
 def make_runs(options: argparse.Namespace) -> list[Run]:
     names = config_names(options.configs)
-    data_sets = options.data_sets or ([None] if options.data_dir else SMOKE_DATA if options.smoke else DATA)
+    data_sets = selections(options)
     networks = dict.fromkeys(models.spec(name).name for name in options.models)
     runs = []
     # Runs that share features follow each other.
     for data, network, (config, chain), seed in itertools.product(data_sets, networks, names.items(), options.seeds):
-        changes = (
-            {"output": "image"} if config == IMAGE else {"config": config if config in presets() else as_config(config)}
-        )
-        recipe = dataclasses.replace(SCRIPT.recipe_for(options, network), data=data, seed=seed, **changes)
-        factors = {"data": data or "all", "network": network, "config": chain, "seed": seed}
+        if config in (IMAGE, IMAGE_GRAY):
+            changes: dict[str, Any] = {"output": config}
+        else:
+            changes = {"config": config if config in presets() else as_config(config)}
+        recipe = dataclasses.replace(SCRIPT.recipe_for(options, network), seed=seed, **data_sets[data], **changes)
+        factors = {"data": data, "network": network, "config": chain, "seed": seed}
         runs.append(Run("/".join(map(str, factors.values())), factors, recipe))
     return runs
+
+
+def selections(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The names of the data sets, and the fields of a recipe that select them."""
+    if options.class_counts:
+        if options.data_sets:
+            raise ValueError("`--class-counts` and `--data` must not be combined. Received: both")
+        if not options.data_dir:
+            raise ValueError("`--class-counts` needs `--data-dir`, whose classes it counts. Received: no --data-dir")
+        subsets = class_subsets(options.class_counts, data_dir=options.data_dir)
+        return {name: {"data": None, "classes": classes} for name, classes in subsets.items()}
+    names = options.data_sets or ([None] if options.data_dir else SMOKE_DATA if options.smoke else DATA)
+    return {name or "all": {"data": name} for name in names}
 
 
 if __name__ == "__main__":

@@ -10,15 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sonikeras import models
 from sonikeras.cli import options as shared
 from sonikeras.cli._errors import one_line_errors
 from sonikeras.cli.options import default_of
 from sonikeras.cli.recipes import changed, resume_hint
 from sonikeras.config import presets
+from sonikeras.config._checks import shown
 from sonikeras.config._files import folded, safe_names
 from sonikeras.evaluation import sweep
-from sonikeras.reporting.study import IMAGE
+from sonikeras.reporting.study import IMAGE, IMAGE_GRAY
+from sonikeras.sources import Selection
 from sonikeras.training import Recipe
 
 _SMOKE_SIZE = 64  # pixels
@@ -131,19 +135,77 @@ def results_of(
     return sweep.sweep(runs, options.directory)
 
 
+def class_subsets(counts: Sequence[int], **selection: Any) -> dict[str, tuple[str, ...]]:
+    """Nested subsets of the classes of a data set: the first classes, in the order of their names.
+
+    Args:
+        counts: The sizes of the subsets, integers of at least 2.
+        selection: Fields of `sonikeras.sources.Selection`.
+
+    Returns:
+        Dict from the names of the subsets, such as `"2 classes"`, to their classes. The smallest subset comes first.
+
+    Raises:
+        ValueError: A size is below 2, or the data set has fewer classes.
+        FileNotFoundError: The folder does not exist.
+
+    Example:
+        >>> from sonikeras.cli.sweeps import class_subsets
+        >>> class_subsets([4, 2], source="keras:cifar10")
+        {'2 classes': ('airplane', 'automobile'), '4 classes': ('airplane', 'automobile', 'bird', 'cat')}
+    """
+    names = Selection(**selection).class_names()
+    wrong = [count for count in counts if not 2 <= count <= len(names)]
+    if wrong:
+        raise ValueError(
+            f"`--class-counts` must be from 2 to the number of classes, {len(names)}: {shown(names)}. "
+            f"Received: {', '.join(map(str, wrong))}"
+        )
+    return {f"{count} classes": tuple(names[:count]) for count in sorted(set(counts))}
+
+
+def check_data(runs: Sequence[sweep.Run], directory: Path) -> None:
+    """Finds the images of all runs that are not finished, and prints a line for each data set of unequal classes.
+
+    Args:
+        runs: `Run`s with the factor `data`.
+        directory: Path of the sweep's folder.
+
+    Raises:
+        ValueError: A class has no training images, or none of the classes has test images.
+        FileNotFoundError: The folder, or one of its splits, does not exist.
+    """
+    recipes = {
+        str(each.run.factors["data"]): each.run.recipe for each in sweep.load(runs, directory) if each.report is None
+    }
+    for data, recipe in recipes.items():
+        fields = ("data_dir", "source", "classes", "images_per_class", "stage")
+        selection = Selection(recipe.data, **{name: getattr(recipe, name) for name in fields})
+        for split in ("train", "test"):
+            examples = selection.examples(split)
+            sizes = np.bincount(examples.labels, minlength=len(examples.class_names))
+            if sizes.min() < sizes.max():
+                few, many = (examples.class_names[int(place)] for place in (sizes.argmin(), sizes.argmax()))
+                print(
+                    f"Unequal classes in {data}, {split} split: from {sizes.min()} images of {few} to {sizes.max()} of "
+                    f"{many}",
+                    flush=True,
+                )
+
+
 def image_or_config(text: str) -> str:
-    """Checks the word `image`, the name of a preset, or the path of a file that carries a config."""
+    """Checks the word `image` or `image_gray`, the name of a preset, or the path of a file that carries a config."""
     try:
-        return text if text == IMAGE else shared.config(text)
+        return text if text in (IMAGE, IMAGE_GRAY) else shared.config(text)
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"must be {IMAGE!r} or a config. {error}") from error
+        raise argparse.ArgumentTypeError(f"must be {IMAGE!r}, {IMAGE_GRAY!r} or a config. {error}") from error
 
 
 def config_names(configs: Sequence[str]) -> dict[str, str]:
     """A name for each config, which can be the name of a folder.
 
     Args:
-        configs: `"image"`, names of presets, and paths of files. Repeated ones count once.
+        configs: `"image"`, `"image_gray"`, names of presets, and paths of files. Repeated ones count once.
 
     Returns:
         Dict from each config to its name. A file has its stem as its name; or its path, if a preset or an earlier file
@@ -154,7 +216,7 @@ def config_names(configs: Sequence[str]) -> dict[str, str]:
         >>> config_names(["image", "matched", "long.json", "mine/long.json"])
         {'image': 'image', 'matched': 'matched', 'long.json': 'long', 'mine/long.json': 'mine_long.json~9f32a8cdf8'}
     """
-    reserved = (IMAGE, *presets())
+    reserved = (IMAGE, IMAGE_GRAY, *presets())
     names: dict[str, str] = {}
     taken = {folded(name) for name in reserved}
     for config in configs:

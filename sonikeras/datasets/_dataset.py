@@ -9,7 +9,7 @@ from typing import Any
 from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice
 from sonikeras.datasets._batches import batches, load
-from sonikeras.datasets._rendering import Rendering, check_positive
+from sonikeras.datasets._rendering import IMAGE_OUTPUTS, Rendering, check_positive
 from sonikeras.datasets._streams import check_stream, is_stream, load_stream
 from sonikeras.datasets.augmentation import Augment
 from sonikeras.signal._backend import check_tensorflow
@@ -74,8 +74,8 @@ def dataset(
             `"image"`.
         config: Name of a preset, `SonificationConfig`, or path of a file that contains one. Defaults to `"study"`.
         engine: `"auto"` or one of `sonikeras.engines()`. Defaults to `"auto"`.
-        output: Input of the model: `"picture"`, `"spectrogram"` (dB), `"audio"`, or `"image"`, the images themselves in
-            color, as a baseline. Defaults to `"picture"`.
+        output: Input of the model: `"picture"`, `"spectrogram"` (dB), `"audio"`; or as a baseline the images
+            themselves, `"image"` in color or `"image_gray"` in three equal channels. Defaults to `"picture"`.
         image_size: Integer or `(height, width)` of pictures and images, or `None` for the config's `picture_size`.
             Defaults to (224, 224).
         shorter_side: Integer, the length to which the shorter side of a picture is resized before its center is cropped
@@ -211,13 +211,14 @@ def _check_augment(augment: Any, split: str, stage: str, output: str) -> None:
             f"`augment` must be a sonikeras.Augment, a function of pictures, or None. Received: augment={augment!r}"
         )
     audio, picture = (augment.changes_audio, augment.changes_picture) if isinstance(augment, Augment) else (False, True)
-    if audio and (output == "image" or stage == "spectrogram"):
+    if audio and (output in IMAGE_OUTPUTS or stage == "spectrogram"):
         raise ValueError(
             "`augment` must not change audio where there is none: leave out `roll`, `noise` and `gain`. "
             f"Received: augment={augment!r}, stage={stage!r}, output={output!r}"
         )
-    if picture and output not in ("picture", "image"):
+    if picture and output not in ("picture", *IMAGE_OUTPUTS):
         raise ValueError(
-            "`augment` must not change a picture where there is none: `output` must be 'picture' or 'image'. "
+            "`augment` must not change a picture where there is none: `output` must be one of "
+            f"{('picture', *IMAGE_OUTPUTS)}. "
             f"Received: augment={augment!r}, output={output!r}"
         )

@@ -66,7 +66,12 @@ def received_loader(load: Loader, channel: Channel, *, sample_rate: int, seed: i
 
 
 def picture_loader(
-    examples: Examples, config: SonificationConfig, *, resizing: dict[str, Any], colormap: str | None = None
+    examples: Examples,
+    config: SonificationConfig,
+    *,
+    resizing: dict[str, Any],
+    colormap: str | None = None,
+    gray: bool = False,
 ) -> Loader:
     """The loader of images and of spectrogram pictures: uint8 `[height, width, 3]`.
 
@@ -76,6 +81,7 @@ def picture_loader(
         resizing: Arguments of `pictures.resize`.
         colormap: Colormap of the pictures, to redraw them in the config's colormap and scale. Defaults to `None`: they
             are only resized.
+        gray: Boolean, whether images are converted to gray, in three equal channels. Defaults to `False`.
     """
     drawing: dict[str, Any] = {
         "colormap": config.colormap,
@@ -86,7 +92,9 @@ def picture_loader(
         pictures.colors(config.colormap)  # raises its error here instead of during iteration
 
     def load(index: int) -> np.ndarray:
-        image = examples.image(index, color=True)
+        image = examples.image(index, color=not gray)
+        if gray:
+            image = np.repeat(image[..., np.newaxis], 3, axis=-1)
         if colormap is None:
             return pictures.resize(image, **resizing)
         return pictures.redraw(pictures.decibels(image, colormap, config.top_db), **drawing, **resizing)

@@ -22,6 +22,9 @@ from sonikeras.signal.panning import pan
 from sonikeras.sources import Examples, Selection
 from sonikeras.transmission import as_channel, transmit_pcm16
 
+#: The outputs that are the images themselves: in color, and in gray.
+IMAGE_OUTPUTS = ("image", "image_gray")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rendering:
@@ -56,7 +59,7 @@ class Rendering:
 
     # The outputs of each stage.
     OUTPUTS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": ("picture", "spectrogram", "audio", "image"),
+        "image": ("picture", "spectrogram", "audio", *IMAGE_OUTPUTS),
         "audio": ("picture", "spectrogram", "audio"),
         "spectrogram": ("picture",),
     }
@@ -88,7 +91,7 @@ class Rendering:
     @property
     def has_audio(self) -> bool:
         """Whether the output is audio or made from audio, and not an image or a ready picture."""
-        return self.output != "image" and self.stage != "spectrogram"
+        return self.output not in IMAGE_OUTPUTS and self.stage != "spectrogram"
 
     @property
     def loaded_shape(self) -> tuple[int, ...]:
@@ -110,7 +113,11 @@ class Rendering:
         """
         if not self.has_audio:
             return functools.partial(
-                picture_loader, config=self.config, resizing=self._resizing, colormap=self.colormap
+                picture_loader,
+                config=self.config,
+                resizing=self._resizing,
+                colormap=self.colormap,
+                gray=self.output == "image_gray",
             )
         load: Callable[[Examples], Loader]
         if self.stage == "audio":
@@ -177,9 +184,9 @@ class Rendering:
         pictures.inverse(self.colormap)
 
     def _check_service(self) -> None:
-        if self.service is not None and (self.stage != "image" or self.output == "image"):
+        if self.service is not None and (self.stage != "image" or self.output in IMAGE_OUTPUTS):
             raise ValueError(
-                "`service` sonifies images: `stage` must be 'image', and `output` must not be 'image'. "
+                f"`service` sonifies images: `stage` must be 'image', and `output` none of {IMAGE_OUTPUTS}. "
                 f"Received: service={self.service!r}, stage={self.stage!r}, output={self.output!r}"
             )
 
@@ -188,7 +195,7 @@ class Rendering:
             return
         if not self.has_audio:
             raise ValueError(
-                "`channel` needs audio: `stage` must be 'image' or 'audio', and `output` must not be 'image'. "
+                f"`channel` needs audio: `stage` must be 'image' or 'audio', and `output` none of {IMAGE_OUTPUTS}. "
                 f"Received: channel={str(self.channel)!r}, stage={self.stage!r}, output={self.output!r}"
             )
         if self.service is not None:

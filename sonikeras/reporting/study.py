@@ -15,7 +15,7 @@ from sonikeras.evaluation.report import wilson_interval
 from sonikeras.evaluation.retention import Retention, permutation_test, recognition_retention
 from sonikeras.evaluation.samples import Samples, load as load_samples
 
-IMAGE = "image"  # in the place of a signal chain: the images themselves
+IMAGE, IMAGE_GRAY = "image", "image_gray"  # in the place of a signal chain: the images themselves, in color or in gray
 
 
 class Finished(NamedTuple):
@@ -36,7 +36,8 @@ class StudyResults:
 
     Attributes:
         data, networks, configs: The values of the factors, in order.
-        chains: The configs that are signal chains: all but `"image"`.
+        chains: The configs that are signal chains: all but `"image"` and `"image_gray"`.
+        against_image: The configs that are compared with the baseline: all but `"image"`.
         main: The data set with the most classes. Figures of a single data set are of this one.
         network: The first network. Figures of a single network are of this one.
         gaps: Dict from the name of a result that is not available to the reason, such as runs with different test sets.
@@ -46,7 +47,8 @@ class StudyResults:
         self.results = results
         self.directory = directory
         self.data, self.networks, self.configs = (self.values(name) for name in ("data", "network", "config"))
-        self.chains = [config for config in self.configs if config != IMAGE]
+        self.against_image = [config for config in self.configs if config != IMAGE]
+        self.chains = [config for config in self.against_image if config != IMAGE_GRAY]
         self.main = max(reversed(self.data), key=self.classes)
         self.network = self.networks[0]
         self.gaps: dict[str, str] = {}
@@ -154,7 +156,7 @@ class StudyResults:
                 row |= {"retention": retention.value, "retention_low": retention.low}
                 row |= {"retention_high": retention.high, "retention_p_value_uncorrected": p_value}
                 row |= {"retention_seeds": retention.seeds, "chance": retention.chance}
-            if signal := self.signal(data, config):
+            if config in self.chains and (signal := self.signal(data, config)):
                 row |= dataclasses.asdict(signal.retention)
         return rows
 

@@ -14,7 +14,7 @@ from sonikeras.evaluation import Report, plots
 from sonikeras.evaluation.retention import interval_text
 from sonikeras.evaluation.sweep import holm
 from sonikeras.reporting.documents import Block, Code, Details, Heading, Note, Picture, Table, Text
-from sonikeras.reporting.study import Finished, StudyResults, mean_accuracy
+from sonikeras.reporting.study import IMAGE_GRAY, Finished, StudyResults, mean_accuracy
 
 _MISSING = "–"
 
@@ -83,12 +83,13 @@ def _confusion(results: StudyResults, finished: Finished, title: str) -> list[Bl
 
 def _summary(results: StudyResults, command: str, smoke: bool) -> list[Block]:
     blocks: list[Block] = [Note(_SMOKE)] if smoke else []
+    gray = f', in color; "{IMAGE_GRAY}" is the same in gray' if IMAGE_GRAY in results.configs else ""
     blocks.append(
         Text(
             "Images are converted to audio, and the audio to spectrogram pictures. A network that was pretrained on "
             'photos is trained to classify these pictures. The baseline, "image", is the same network on the images '
-            "themselves. Recognition retention is the accuracy above chance on the pictures, divided by the accuracy "
-            "above chance on the images."
+            f"themselves{gray}. Recognition retention is the accuracy above chance on the pictures, divided by the "
+            "accuracy above chance on the images."
         )
     )
     found = {config: results.retention(results.main, results.network, config) for config in results.chains}
@@ -142,7 +143,7 @@ def _accuracies(results: StudyResults) -> list[Block]:
 
 def _by_classes(results: StudyResults) -> list[Block]:
     blocks: list[Block] = [Heading("Accuracy against the number of classes")]
-    columns = ["signal chain", *(f"{data} ({results.classes(data) or 'unknown'} classes)" for data in results.data)]
+    columns = ["signal chain", *(_with_classes(results, data) for data in results.data)]
     plotted: dict[str, _Points] = {}
     tables = {}
     for network in results.networks:
@@ -161,8 +162,14 @@ def _by_classes(results: StudyResults) -> list[Block]:
     return blocks
 
 
+def _with_classes(results: StudyResults, data: str) -> str:
+    """A data set with its number of classes, which may be its name."""
+    classes = f"{results.classes(data) or 'unknown'} classes"
+    return data if data == classes else f"{data} ({classes})"
+
+
 def _recognition(results: StudyResults) -> list[Block]:
-    keys = list(itertools.product(results.data, results.networks, results.chains))
+    keys = list(itertools.product(results.data, results.networks, results.against_image))
     found = {key: known for key in keys if (known := results.retention(*key))}
     adjusted = dict(zip(found, holm([p_value for _, p_value in found.values()]), strict=True))
     rows = []
@@ -173,6 +180,8 @@ def _recognition(results: StudyResults) -> list[Block]:
             figures = (kept.sonified_accuracy, kept.image_accuracy, kept.chance)
             cells = [_interval(kept.value, kept.low, kept.high), *map(_number, figures), _p(adjusted[key])]
         rows.append([_name(results, *key), *cells])
+    gray = f' In the rows of "{IMAGE_GRAY}", gray images take the place of sonified ones.'
+    gray = gray if IMAGE_GRAY in results.configs else ""
     blocks: list[Block] = [
         Heading("Recognition retention"),
         Text(
@@ -180,7 +189,7 @@ def _recognition(results: StudyResults) -> list[Block]:
             "classified as well as the images themselves, and 0 if they are classified no better than by chance. The "
             "interval is a bootstrap interval over test images and seeds. p is the p-value of the difference between "
             "the two accuracies, from a permutation test over the test images, with Holm's correction for all rows. "
-            f"{_MISSING}: not finished, not defined, or not comparable."
+            f"{_MISSING}: not finished, not defined, or not comparable.{gray}"
         ),
     ]
     plotted: dict[str, _Points] = {
@@ -191,7 +200,7 @@ def _recognition(results: StudyResults) -> list[Block]:
                 if (data, network, config) in found
                 for kept, _ in [found[data, network, config]]
             ]
-            for config in results.chains
+            for config in results.against_image
         }
         for network in results.networks
     }

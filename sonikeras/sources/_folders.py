@@ -199,6 +199,9 @@ def catalog(found: Layout, class_names: Sequence[str], split: str, extensions: t
     expected = _READABLE if (found.folder / "prepare.json").is_file() else ()
     left_out = Counter(f'folder "{name}"' for name in found.beside)
     left_out += _beside_classes(root, extensions, expected)
+    if found.parts:
+        loose = _beside_classes(found.folder, extensions, expected)["beside the class folders"]
+        left_out += Counter({"beside the splits": loose})
     below: list[set[str]] = []
     for label, class_name in enumerate(class_names):
         folder = root / class_name

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from sonikeras import models, transmission as channels
 from sonikeras.config import SonificationConfig
 from sonikeras.config._checks import check_choice, check_integer, check_number
 from sonikeras.datasets import dataset
+from sonikeras.sources import Selection
 from sonikeras.training._fit import check_class_weight
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-Output = Literal["picture", "image"]
+Output = Literal["picture", "image", "image_gray"]
 
 OUTPUTS: tuple[Output, ...] = get_args(Output)
 
@@ -82,6 +83,7 @@ class Recipe:
     Args:
         network: Name of a backbone: see `sonikeras.models.backbones()`.
         data: Name of the data set, or `None` for all classes of `data_dir`.
+        classes: Names of the classes, which take precedence over `data`, or `None`.
         data_dir: Folder of your own images, or `None`.
         source: Source of the images if there is no `data_dir`.
         stage: What the files contain: `"image"`, `"audio"` or `"spectrogram"`.
@@ -91,8 +93,8 @@ class Recipe:
         fold: `(i, k)` for cross-validation on the training split: the run tests on fold i (from 0) of k, and trains on
             the others. Or `None`.
         validation_split: Fraction of the training split that is held out to stop fine-tuning early.
-        output: Input of the network: `"picture"`, the spectrogram picture of the audio; or `"image"`, the image itself,
-            as the baseline.
+        output: Input of the network: `"picture"`, the spectrogram picture of the audio; or the image itself,
+            as the baseline: `"image"` in color, `"image_gray"` in gray.
         config: Preset of the signal chain, or `SonificationConfig`.
         channel: Channel that all audio passes, in training and in testing, as a specification string of
             `sonikeras.channels`, or `None`.
@@ -128,6 +130,7 @@ class Recipe:
 
     network: str
     data: str | None = "c10"
+    classes: Sequence[str] | None = None
     data_dir: str | None = None
     source: str = "builtin"
     stage: Literal["image", "audio", "spectrogram"] = "image"
@@ -165,6 +168,7 @@ class Recipe:
             check_integer(name, getattr(self, name), minimum=1)
         check_number("learning_rate", self.learning_rate, "above 0", lambda value: value > 0)
         check_class_weight(self.class_weight)
+        object.__setattr__(self, "classes", Selection(classes=self.classes).classes)
         check_choice("batch_norm", self.batch_norm, models.BATCH_NORMS)
         check_choice("output", self.output, OUTPUTS)
         if self.channel is not None:
@@ -224,8 +228,9 @@ class Recipe:
         arguments = {
             key: getattr(self, key)
             for key in (
-                "data_dir", "source", "stage", "images_per_class", "fold", "validation_split", "output", "config",
-                "channel", "engine", "image_size", "shorter_side", "interpolation", "batch_size", "seed", "on_error",
+                "classes", "data_dir", "source", "stage", "images_per_class", "fold", "validation_split", "output",
+                "config", "channel", "engine", "image_size", "shorter_side", "interpolation", "batch_size", "seed",
+                "on_error",
             )
         }  # fmt: skip
         arguments["colormap"] = self.colormap if self.stage == "spectrogram" else None

@@ -10,7 +10,7 @@ import pytest
 
 import sonikeras
 from sonikeras.cli.recipes import main
-from sonikeras.cli.sweeps import SweepScript, config_names, results_of
+from sonikeras.cli.sweeps import SweepScript, check_data, config_names, results_of
 from sonikeras.evaluation import experiment, sweep
 from sonikeras.evaluation.sweep import Result, Run
 from sonikeras.models import weights
@@ -210,12 +210,71 @@ def test_study_takes_files_as_configs(monkeypatch):
     assert given[2].factors == {"data": "c2", "network": "efficientnet_lite0", "config": "short", "seed": 42}
 
 
+def runs_of_study(monkeypatch, *arguments):
+    """The runs that the study would make."""
+    study = load("study")
+    given = []
+    monkeypatch.setattr(study, "study", lambda options: given.extend(study.make_runs(options)) or ([], []))
+    study.main([*arguments, "--seeds", "1"])
+    return given
+
+
+def test_class_counts_are_nested_subsets_in_the_order_of_the_names(monkeypatch, image_folder):
+    root = image_folder(("d", "b", "a", "c"), count=5)
+    options = ["--data-dir", str(root), "--configs", "image", "image_gray", "photo", "--class-counts", "4", "2", "2"]
+    given = runs_of_study(monkeypatch, *options)
+    assert list(dict.fromkeys(run.factors["data"] for run in given)) == ["2 classes", "4 classes"]
+    assert given[0].name == "2 classes/efficientnet_lite0/image/42"
+    assert [run.recipe.classes for run in given] == [("a", "b")] * 3 + [("a", "b", "c", "d")] * 3
+    assert [run.recipe.output for run in given[:3]] == ["image", "image_gray", "picture"]
+    assert given[2].recipe.config == "photo" and given[0].recipe.data is None
+    few, all_of_them = (given[i].recipe.dataset("train", shuffle=False).examples for i in (0, 3))
+    assert few.class_names == ["a", "b"] and few.full_names == all_of_them.full_names[: len(few)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--class-counts", "2", "5"], r"must be from 2 to the number of classes, 3: \['a', 'b', 'c'\]. Received: 5"),
+        (["--class-counts", "1"], "must be from 2 to the number of classes, 3: .* Received: 1"),
+        (["--class-counts", "2", "--data", "c2"], "`--class-counts` and `--data` must not be combined"),
+        (["--class-counts", "2", "--data-dir", "nowhere"], "`data_dir` must be a folder. Received: data_dir=nowhere"),
+        (["--class-counts", "2", "--data-dir", ""], "`--class-counts` needs `--data-dir`"),
+        (["--data-dir", "empty"], r"at least one file of .* none in empty/a"),
+    ],
+)
+def test_bad_folders_are_an_error_before_any_work(options, message, image_folder, monkeypatch):
+    monkeypatch.setattr(experiment, "run", lambda *args, **kwargs: pytest.fail("a run"))
+    root = image_folder(("c", "b", "a"), count=5)
+    for name in ("a", "b"):
+        Path("empty", name).mkdir(parents=True)
+    with pytest.raises(SystemExit, match=f"^error: .*{message}") as caught:
+        load("study").main(["--data-dir", str(root), *options, "--smoke", "--out", "sweep"])
+    assert "\n" not in str(caught.value) and not Path("sweep").exists()
+
+
+def test_unequal_classes_are_said_once_before_any_work(image_folder, capsys):
+    root = image_folder(("a", "b", "c"), count=6)
+    for split, kept in (("train", {"a": 6, "b": 6, "c": 6}), ("test", {"a": 2, "b": 1, "c": 2})):
+        for name, count in kept.items():
+            for i in range(count):
+                Path("split", split, name).mkdir(parents=True, exist_ok=True)
+                shutil.copy(root / name / f"picture{i}.png", Path("split", split, name, f"{i}.png"))
+    recipe = Recipe(network="efficientnet_lite0", data=None, data_dir="split")
+    check_data([Run(str(seed), {"data": "all", "seed": seed}, recipe) for seed in (1, 2)], Path("sweep"))
+    printed = capsys.readouterr().out
+    assert printed == "Unequal classes in all, test split: from 1 images of b to 2 of a\n"
+    shutil.rmtree("split/test/b")
+    check_data([Run("1", {"data": "all"}, dataclasses.replace(recipe, classes=["a", "c"]))], Path("sweep"))
+    assert "Unequal" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("nowhere.json", "A config file must exist. Received: nowhere.json"),
         ("bad.json", "bad.json"),
-        ("imgae", "must be 'image' or a config. `config` must be a preset"),
+        ("imgae", "must be 'image', 'image_gray' or a config. `config` must be a preset"),
     ],
 )
 def test_an_unreadable_config_is_refused_before_any_work(text, message, capsys):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import sonikeras
 from sonikeras.datasets import Rendering, batches, load
 from sonikeras.sources import Selection
+from sonikeras.sources.images import to_gray
 
 SMALL = {"images_per_class": 5}
 
@@ -151,6 +152,19 @@ def stream(count=12, channels=(), size=(30, 40)):
     images = np.random.default_rng(0).integers(0, 256, (count, *size, *channels), dtype=np.uint8)
     labels = np.arange(count) % 3
     return images, labels, tf.data.Dataset.from_tensor_slices((images, labels))
+
+
+def test_the_baseline_in_gray_has_three_equal_channels():
+    _, _, source = stream(3, (3,))
+    arguments = {"source": source, "classes": ["a", "b", "c"], "split": "test", "batch_size": None}
+    gray = sonikeras.dataset(**arguments, output="image_gray", image_size=(30, 40))
+    color = sonikeras.dataset(**arguments, output="image", image_size=(30, 40))
+    for (x, _), (y, _) in zip(gray, color, strict=True):
+        expected = to_gray(np.asarray(y).astype("uint8"))
+        np.testing.assert_array_equal(x, np.repeat(expected[..., None], 3, axis=-1))
+        assert np.ptp(np.asarray(y), axis=-1).any()
+    with pytest.raises(ValueError, match="`channel` needs audio.*output='image_gray'"):
+        sonikeras.dataset("c2", output="image_gray", channel="telephone")
 
 
 @pytest.mark.parametrize("channels", [(), (1,), (3,)])

@@ -116,6 +116,26 @@ def test_a_smoke_run_says_so_and_concludes_nothing(tmp_path):
     assert not any(isinstance(block, Note) for block in study_tables(results, "command"))
 
 
+def test_gray_images_are_compared_with_the_baseline_and_are_no_signal_chain(tmp_path):
+    results = study_of(
+        {("a", "image"): [report(60)], ("a", "image_gray"): [report(55)], ("a", "study"): [report(50)]}, tmp_path
+    )
+    assert results.chains == ["study"] and results.against_image == ["image_gray", "study"]
+    shown = text_of([*study_tables(results, "command"), *example_galleries(results)])
+    assert "['c4, image_gray', '0.889" in shown and '"image_gray" is the same in gray' in shown
+    assert not any("image_gray" in gap for gap in results.gaps)
+    gray = results.rows()[1]
+    assert gray["retention"] == pytest.approx((55 / 60 - 0.25) / 0.75) and "psnr" not in gray
+
+
+def test_a_data_set_named_by_its_classes_says_so_once(tmp_path):
+    run = Run("r", {"data": "4 classes", "network": "a", "config": "image", "seed": 1}, TINY)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "run.json").write_text('{"versions": {"python": "3"}}')
+    shown = text_of(study_tables(StudyResults([Result(run, report(60))], tmp_path), "command"))
+    assert "'4 classes'" in shown and "4 classes (4" not in shown
+
+
 def test_a_smoke_run_finds_no_network_better(tmp_path):
     results = study_of({("a", "image"): [report(60)], ("b", "image"): [report(20)]}, tmp_path)
     assert "'below 0.001', 'yes']" in text_of(study_tables(results, "command"))

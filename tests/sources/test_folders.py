@@ -439,6 +439,13 @@ def test_a_folder_with_all_three_parts_is_prepared(tmp_path, image, capsys):
     assert "left out" not in capsys.readouterr().out
 
 
+def test_images_beside_the_splits_are_counted(tmp_path, image, capsys):
+    root = tree(tmp_path / "data", image, {"train/cat": 3, "train/dog": 3, "test/cat": 1, "test/dog": 1})
+    shutil.copy(next((root / "train/cat").iterdir()), root / "loose.png")
+    assert sizes(root, "train") == [6]
+    assert f"{root}/train: 6 files in 2 classes; 1 left out (beside the splits 1)" in capsys.readouterr().out
+
+
 def test_images_without_classes_beside_parts(tmp_path, image, capsys):
     """As many data sets have for a contest."""
     counts = {"seg_train/cat": 3, "seg_train/dog": 3, "seg_test/cat": 1, "seg_test/dog": 1, "seg_pred/seg_pred": 5}

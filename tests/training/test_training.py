@@ -16,6 +16,7 @@ from sonikeras.datasets.augmentation import Augmentation
 from sonikeras.training import (
     BatchMeanAccuracy,
     DiscriminativeAdamW,
+    Recipe,
     _checkpoints as training,
     extract_features,
     feature_dataset,
@@ -529,3 +530,15 @@ def rows(directory):
         return []
     with open(directory / "history.csv") as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_a_recipe_selects_classes():
+    recipe = Recipe(
+        network="efficientnet_lite0", data="c2", classes=["zebra", "cow"], images_per_class=5, output="image"
+    )
+    assert recipe.classes == ("zebra", "cow")
+    assert recipe.dataset("test").class_names == ["cow", "zebra"]
+    with pytest.raises(
+        ValueError, match="`classes` must be a sequence of class names, or None. Received: classes='cow'"
+    ):
+        Recipe(network="efficientnet_lite0", classes="cow")
