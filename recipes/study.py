@@ -31,9 +31,9 @@ CONFIGS = (IMAGE, "lossless", "matched", "study")
 LIMITS = (
     "Every picture is resized as a whole to the input size of the network. The published study cropped the center, "
     "44 % of the duration; the page on training has the cost of this crop. Only networks with local weights were "
-    "measured. The built-in images are gray. study.html, a single self-contained file, also has confusion matrices, audio "
-    "clips, spectrograms and reconstructed images, Grad-CAM heat maps, and lost images: those that are classified "
-    "correctly as images and wrongly when sonified."
+    "measured. The built-in images are gray. study.html, a single self-contained file, also has confusion matrices, "
+    "audio clips, spectrograms and reconstructed images, Grad-CAM heat maps, and lost images: those that are "
+    "classified correctly as images and wrongly when sonified."
 )
 
 SCRIPT = SweepScript(
