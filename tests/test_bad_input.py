@@ -116,6 +116,17 @@ def test_image_array(image):
         sonikeras.sonify(image)
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(size, "`size` must be a pair") for size in [(0, 5), (-1, 3), (5,), (5, 5, 3), "ab", 5, (5.5, 3), (True, 4)]]
+    + [((1, 2**21), "The longer side of `size`.*`image_side`"), ((2**14, 2**14), "`size` .*`image_pixels`")],
+)
+@pytest.mark.parametrize("preset", ["lossless", "photo", "scan"])
+def test_size_of_a_reconstruction(preset, size, message):
+    with pytest.raises(ValueError, match=message):
+        sonikeras.desonify(np.zeros(2000, np.float32), preset, size=size)
+
+
 @pytest.mark.parametrize("preset", sonikeras.presets())
 @pytest.mark.parametrize("shape", [(1, 1), (20000, 10), (1, 500)])
 def test_images_of_odd_sizes(preset, shape):
