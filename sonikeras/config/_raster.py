@@ -136,6 +136,9 @@ def check_frequencies(frequencies: Any, sample_rate: int) -> tuple[float, ...]:
     """
     rule = "`frequencies` must be increasing numbers in Hz, above 0 and below half the sample rate"
     try:
+        # NumPy takes booleans and texts for numbers.
+        if any(isinstance(x, bool | np.bool_ | str | bytes) for x in np.asarray(frequencies, object).flat):
+            raise TypeError
         values = np.asarray(plain(frequencies), np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{rule}. Received: frequencies={shown(frequencies)}") from None
@@ -193,6 +196,7 @@ def raster_of(config: SonificationConfig) -> Raster:
         width = bins.stop - bins.start
         if not width:
             distance = config.sample_rate / settings.fft_length
+            prefix = prefix if settings != config.synthesis else ""
             raise ValueError(
                 "The band from `min_freq` to `max_freq` must contain the center of at least one bin; those of "
                 f"`{prefix}fft_length` are {distance:.4g} Hz apart. "
