@@ -234,7 +234,10 @@ def planes(rows: int, frames: int, color: str, chroma_fraction: float) -> tuple[
             raise ValueError(f"With `color='rgb'`, `frames` must be at least 3. Received: frames={frames}")
         return tuple(Plane(whole, slice(i * width, (i + 1) * width)) for i in range(3))
     if rows < 2:
-        raise ValueError(f"With `color='ycbcr'` there must be at least 2 rows. Received: {rows} row")
+        raise ValueError(
+            "With `color='ycbcr'` there must be at least 2 rows, one for each chroma plane: `rows=2` and `color='rgb'` "
+            f"suit an image of one row. Received: {rows} row"
+        )
     luma = frames - min(max(round(chroma_fraction * frames), 1), frames - 1)
     second = slice(luma, frames)
     return (

@@ -139,7 +139,7 @@ def write_audio(
         audio, change = normalized(audio, normalize, sample_rate=config.sample_rate)
         gain_db = check_gain(gain_db + change)
     # Undoing a gain below 0 dB would amplify the offset of rounding down, half a step, which is the lowest row's.
-    pcm = to_pcm16(check_peak(audio), nearest=gain_db != 0)
+    pcm = to_pcm16(check_peak(audio, ": `normalize='-1 dBFS'` attenuates it"), nearest=gain_db != 0)
     write_bytes(path, encode_pcm16(pcm, config, extension, gain_db))
 
 
