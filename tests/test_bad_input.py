@@ -116,6 +116,17 @@ def test_image_array(image):
         sonikeras.sonify(image)
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(size, "`size` must be a pair") for size in [(0, 5), (-1, 3), (5,), (5, 5, 3), "ab", 5, (5.5, 3), (True, 4)]]
+    + [((1, 2**21), "The longer side of `size`.*`image_side`"), ((2**14, 2**14), "`size` .*`image_pixels`")],
+)
+@pytest.mark.parametrize("preset", ["lossless", "photo", "scan"])
+def test_size_of_a_reconstruction(preset, size, message):
+    with pytest.raises(ValueError, match=message):
+        sonikeras.desonify(np.zeros(2000, np.float32), preset, size=size)
+
+
 @pytest.mark.parametrize("preset", sonikeras.presets())
 @pytest.mark.parametrize("shape", [(1, 1), (20000, 10), (1, 500)])
 def test_images_of_odd_sizes(preset, shape):
@@ -315,7 +326,7 @@ def test_config_in_the_file(tmp_path):
 
 
 def test_audio_that_cannot_be_written(tmp_path):
-    with pytest.raises(ValueError, match=r"must lie in -1..1, or it is clipped. Received: a peak of 1.5"):
+    with pytest.raises(ValueError, match=r"in -1..1, or it is clipped: `normalize='-1 dBFS'` .* a peak of 1.5"):
         sonikeras.write_audio(tmp_path / "a.wav", np.full(5, 1.5, np.float32))
     with pytest.raises(ValueError, match="must be finite"):
         sonikeras.write_audio(tmp_path / "a.wav", np.full(5, np.nan, np.float32))

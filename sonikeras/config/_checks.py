@@ -102,9 +102,9 @@ def check_audio(audio: Any, *, stereo: bool = False, name: str = "audio") -> np.
     return audio.astype(np.float32)
 
 
-def check_peak(audio: np.ndarray) -> np.ndarray:
-    """Returns the audio. Raises a `ValueError` if 16-bit PCM would clip it."""
+def check_peak(audio: np.ndarray, advice: str = "") -> np.ndarray:
+    """Returns the audio. Raises a `ValueError`, with `advice`, if 16-bit PCM would clip it."""
     peak = float(np.abs(audio).max())
     if peak > 1 + 1 / 32768:
-        raise ValueError(f"`audio` must lie in -1..1, or it is clipped. Received: a peak of {peak:.6g}")
+        raise ValueError(f"`audio` must lie in -1..1, or it is clipped{advice}. Received: a peak of {peak:.6g}")
     return audio

@@ -73,7 +73,8 @@ def fitting(
 
 def memory(cells: int) -> str:
     """About how much memory phase retrieval takes, as a text."""
-    return f"about {cells * _BYTES / 2**30:,.1f} GiB"
+    gibibytes = cells * _BYTES / 2**30
+    return f"about {gibibytes:,.1f} GiB" if gibibytes < 1e12 else "more than 10^12 GiB"
 
 
 def _whole(height: int, width: int, base: SonificationConfig, changed: Collection[str]) -> dict[str, Any]:
@@ -161,7 +162,9 @@ def _size(image: Any) -> tuple[int, int]:
             "`image` must be an array of shape [height, width] or [height, width, 3], or a pair (height, width). "
             f"Received: {shown(image)}"
         )
-    return check_integer("height", size[0], minimum=1), check_integer("width", size[1], minimum=1)
+    height, width = check_integer("height", size[0], minimum=1), check_integer("width", size[1], minimum=1)
+    limits.check("image_side", max(height, width), "The longer side of `image`")
+    return height, width
 
 
 def _transforms(base: SonificationConfig) -> Sequence[int]:

@@ -136,6 +136,9 @@ def check_frequencies(frequencies: Any, sample_rate: int) -> tuple[float, ...]:
     """
     rule = "`frequencies` must be increasing numbers in Hz, above 0 and below half the sample rate"
     try:
+        # NumPy takes booleans and texts for numbers.
+        if any(isinstance(x, bool | np.bool_ | str | bytes) for x in np.asarray(frequencies, object).flat):
+            raise TypeError
         values = np.asarray(plain(frequencies), np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{rule}. Received: frequencies={shown(frequencies)}") from None
@@ -193,6 +196,7 @@ def raster_of(config: SonificationConfig) -> Raster:
         width = bins.stop - bins.start
         if not width:
             distance = config.sample_rate / settings.fft_length
+            prefix = prefix if settings != config.synthesis else ""
             raise ValueError(
                 "The band from `min_freq` to `max_freq` must contain the center of at least one bin; those of "
                 f"`{prefix}fft_length` are {distance:.4g} Hz apart. "
@@ -230,7 +234,10 @@ def planes(rows: int, frames: int, color: str, chroma_fraction: float) -> tuple[
             raise ValueError(f"With `color='rgb'`, `frames` must be at least 3. Received: frames={frames}")
         return tuple(Plane(whole, slice(i * width, (i + 1) * width)) for i in range(3))
     if rows < 2:
-        raise ValueError(f"With `color='ycbcr'` there must be at least 2 rows. Received: {rows} row")
+        raise ValueError(
+            "With `color='ycbcr'` there must be at least 2 rows, one for each chroma plane: `rows=2` and `color='rgb'` "
+            f"suit an image of one row. Received: {rows} row"
+        )
     luma = frames - min(max(round(chroma_fraction * frames), 1), frames - 1)
     second = slice(luma, frames)
     return (

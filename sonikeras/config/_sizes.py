@@ -31,7 +31,10 @@ def check_sizes(config: SonificationConfig) -> None:
         bins = config.bins
     limits.check("config_cells", columns * bins, "The spectrogram, by `analysis_fft_length` and `analysis_frame_step`,")
     rows = raster_of(config).rows
-    if config.frequency_scale != "linear" or config.rows is not None or config.color != "gray":
+    resampled = config.frequency_scale != "linear" or config.rows is not None
+    if config.transform == "oscillators":  # one a row
+        resampled = config.analysis.transform != "oscillators"
+    if resampled or config.color != "gray":
         cells = rows * max(config.bins, bins)
         limits.check("config_cells", cells, "The matrix between rows and bins, `rows` times `fft_length` // 2,")
     limits.check("picture_pixels", math.prod(config.picture_size), "`picture_size`")

@@ -5,7 +5,7 @@ environment variable such as `SONIKERAS_LIMIT_IMAGE_PIXELS` changes it when soni
 
 | limit | default | meaning |
 |---|---|---|
-| `image_pixels` | 67,108,864 | pixels of an image file: 8192 x 8192 |
+| `image_pixels` | 67,108,864 | pixels of an image file, or of the `size` of `desonify`: 8192 x 8192 |
 | `image_side` | 1,048,576 | pixels of the longer side of an image |
 | `image_bytes` | 536,870,912 | bytes of an image file |
 | `audio_samples` | 134,217,728 | samples per channel, decoded or after resampling: 50 min at 44.1 kHz |

@@ -161,6 +161,7 @@ def dataset(
         channel=channel,
         service=service,
     )
+    _check_roll(augment, rendering)
     shuffle = split != "test" if shuffle is None else bool(shuffle)
     examples: Examples | None = None
     skipped: list[str] = []
@@ -221,4 +222,14 @@ def _check_augment(augment: Any, split: str, stage: str, output: str) -> None:
             "`augment` must not change a picture where there is none: `output` must be one of "
             f"{('picture', *IMAGE_OUTPUTS)}. "
             f"Received: augment={augment!r}, output={output!r}"
+        )
+
+
+def _check_roll(augment: Any, rendering: Rendering) -> None:
+    color = rendering.config.color
+    if isinstance(augment, Augment) and augment.roll and color != "gray" and rendering.output == "picture":
+        raise ValueError(
+            "`roll` of `augment` must be 0 where the audio carries colors: it moves their planes out of their places, "
+            f"and the picture gets false colors. `shift` moves the picture. Received: augment={augment!r}, "
+            f"color={color!r}"
         )

@@ -23,7 +23,7 @@ class Augment:
 
     Args:
         roll: Float in 0..1, the largest circular shift of the audio, as a fraction of its length. Samples that leave at
-            one end enter at the other. Defaults to 0.
+            one end enter at the other. Pictures of a config with `color` cannot be rolled. Defaults to 0.
         noise: `(low, high)`, the signal-to-noise ratio of added white noise in dB; a number stands for both. Silence
             stays silent. Defaults to `None`: no noise.
         gain: Float, the largest gain and attenuation of the audio in dB. It is not clipped. Spectrograms and pictures

@@ -28,6 +28,8 @@ class SignalLayer(keras.layers.Layer):
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         # Before Keras converts the input, so that symbolic and unsupported inputs get the same message.
         check_real(f"The input of `{type(self).__name__}`", inputs)
+        if hasattr(inputs, "read_value"):  # a TensorFlow variable, which Keras leaves as it is, has no rank
+            inputs = inputs.read_value()
         return super().__call__(inputs, *args, **kwargs)
 
     def quantized_call(self, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from sonikeras.config._seeds import check_seed, generator
 from sonikeras.signal import mdct, oscillators, panning, pictures, raster, spectrograms
 from sonikeras.signal._backend import check_real, constant, operations
 from sonikeras.signal.engines import griffin_lim_settings, magnitudes_to_audio, oscillator_settings
-from sonikeras.signal.magnitudes import as_read, image_to_magnitudes, magnitudes_to_image
+from sonikeras.signal.magnitudes import as_read, check_size, image_to_magnitudes, magnitudes_to_image
 from sonikeras.signal.phase_retrieval import griffin_lim, random_phase, structured_phase
 
 
@@ -148,7 +148,8 @@ def desonify(
         uint8 array `[height, width]`, or with `color` `[height, width, 3]`: the reconstructed image.
 
     Raises:
-        ValueError: `audio` is not such an array, or not finite.
+        ValueError: `audio` is not such an array, or not finite; or `size` is not a pair of positive integers, or beyond
+            `sonikeras.limits`.
 
     Example:
         >>> import numpy as np, sonikeras
@@ -158,6 +159,8 @@ def desonify(
     """
     config = as_config(config)
     audio = to_mono(check_audio(audio, stereo=config.panning), config)
+    if size is not None:
+        size = check_size(size)
     if config.transform == "oscillators":
         magnitudes = oscillators.audio_to_magnitudes(audio, frames=config.frames, **oscillator_settings(config))
         return magnitudes_to_image(magnitudes.T, size=size, config=config)

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sonikeras.config import SonificationConfig, as_config
+from sonikeras.config import SonificationConfig, as_config, limits
 from sonikeras.signal._backend import check_real, constant, operations
+from sonikeras.signal.pictures import check_image_size
 from sonikeras.signal.raster import lay_out, planes_of, to_bins, to_rgb, to_rows
 from sonikeras.sources.images import to_color, to_gray
 
@@ -163,7 +164,12 @@ def magnitudes_to_image(
 
     Returns:
         uint8 array `[height, width]`, or with colors `[height, width, 3]`.
+
+    Raises:
+        ValueError: `size` is not a pair of positive integers, or beyond `sonikeras.limits`.
     """
+    if size is not None:
+        size = check_size(size)
     if config is None:
         return _restored(magnitudes.T, size)
     config = as_config(config)
@@ -173,6 +179,18 @@ def magnitudes_to_image(
     height, width = config.image_shape[:2] if size is None else size
     restored = [_restored(plane, (height, width), "bicubic").astype(np.float32) for plane in planes]
     return np.rint(to_rgb(restored, config)).astype(np.uint8)
+
+
+def check_size(size: Any) -> tuple[int, int]:
+    """The size of a reconstructed image as a pair `(height, width)`.
+
+    Raises:
+        ValueError: It is not a pair of positive integers, or beyond `sonikeras.limits`.
+    """
+    height, width = check_image_size("size", size)
+    limits.check("image_side", max(height, width), "The longer side of `size`")
+    limits.check("image_pixels", height * width, "`size`")
+    return height, width
 
 
 def _restored(plane: np.ndarray, size: tuple[int, int] | None, interpolation: str = "bilinear") -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 from sonikeras.config import SonificationConfig, as_config
 from sonikeras.config._checks import check_number
 from sonikeras.signal import mdct, spectrograms
-from sonikeras.signal.chain import sonify
-from sonikeras.signal.magnitudes import image_to_raster
+from sonikeras.signal.chain import sonify, synthesize
+from sonikeras.signal.magnitudes import image_to_magnitudes, image_to_raster
 from sonikeras.signal.phase_retrieval import istft
 from sonikeras.signal.raster import to_bins
 from sonikeras.sources.images import to_color, to_gray
@@ -25,23 +25,24 @@ def stereo_from_colors(
     """Turns an image into stereo audio: cool colors are on the left, warm ones on the right, grays in the middle.
 
     The mean of the two channels is `sonify(image, config)`, the brightness, so whatever averages channels, such as
-    `read_audio`, gets the image as ever. Half their difference is the same audio with each bin of each frame scaled by
-    the warmth of its pixel, red minus blue.
+    `read_audio`, gets the image as ever. Half their difference is the same audio with each bin of each frame, or each
+    oscillator in each frame, scaled by the warmth of its pixel, red minus blue.
 
     Args:
         image: uint8 array `[height, width, 3]` (RGB) of any size. A gray image, also `[height, width]`, stays in
             the middle.
-        config: Preset or `SonificationConfig` with `color="gray"`. Defaults to `"study"`.
+        config: Preset or `SonificationConfig` with `color="gray"` and without panning. Defaults to `"study"`.
         width: Number in 0..1. At 1 pure red is in the right channel alone, and pure blue in the left one. At 0 both
             channels are equal. Defaults to 1.
         seed: As in `sonify`.
         engine: As in `sonify`.
 
     Returns:
-        float32 array `[samples, 2]`, left and right.
+        float32 array `[samples, 2]`, left and right. Large areas of bright yellow can exceed full scale with
+        `transform="oscillators"`: `write_audio` then needs `normalize`.
 
     Raises:
-        ValueError: As in `sonify`, or the config carries colors in another way, or `width` is not in 0..1.
+        ValueError: As in `sonify`, or the config carries colors in another way or pans, or `width` is not in 0..1.
 
     Example:
         >>> import numpy as np
@@ -58,10 +59,17 @@ def stereo_from_colors(
             "Stereo from colors needs a config with `color='gray'`, whose audio carries no colors by itself. "
             f"Received: color={config.color!r}"
         )
+    if config.panning:
+        raise ValueError(
+            "Stereo from colors needs a config with `panning=False`: the two channels are the colors' or the scan's. "
+            "Received: panning=True"
+        )
     middle = sonify(image, config, seed=seed, engine=engine)
     warmth = width * _warmth(image, config)
     if config.transform == "mdct":
         side = mdct.inverse_mdct(warmth * mdct.mdct(middle, frame_step=config.frame_step))
+    elif config.transform == "oscillators":  # whose audio is linear in the magnitudes
+        side = synthesize(warmth * image_to_magnitudes(image, config=config).T, config)
     else:
         sizes = {name: getattr(config, name) for name in ("frame_length", "frame_step", "fft_length", "window")}
         real, imaginary = spectrograms.stft(middle, **sizes)

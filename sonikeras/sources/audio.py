@@ -60,6 +60,10 @@ _WRITTEN = {".wav": "WAV", ".flac": "FLAC"}
 _COMMENT = "sonikeras:"
 
 
+# Of a longer comment in a WAV file, libsndfile writes nothing, and raises no error.
+_LONGEST_WAV_COMMENT = 2**15
+
+
 _GAIN = re.compile(rb"2 gain_db=([-+.\de]{1,40}) (?=[{])")
 
 
@@ -135,7 +139,7 @@ def write_audio(
         audio, change = normalized(audio, normalize, sample_rate=config.sample_rate)
         gain_db = check_gain(gain_db + change)
     # Undoing a gain below 0 dB would amplify the offset of rounding down, half a step, which is the lowest row's.
-    pcm = to_pcm16(check_peak(audio), nearest=gain_db != 0)
+    pcm = to_pcm16(check_peak(audio, ": `normalize='-1 dBFS'` attenuates it"), nearest=gain_db != 0)
     write_bytes(path, encode_pcm16(pcm, config, extension, gain_db))
 
 
@@ -144,10 +148,21 @@ def encode_pcm16(pcm: np.ndarray, config: SonificationConfig, extension: str, ga
     import soundfile
 
     data, channels = io.BytesIO(), 1 if pcm.ndim == 1 else pcm.shape[1]
-    with soundfile.SoundFile(data, "w", config.sample_rate, channels, "PCM_16", format=_WRITTEN[extension]) as file:
-        file.comment = _comment(config, gain_db)
+    comment, form = _comment(config, gain_db), _WRITTEN[extension]
+    apart = form == "WAV" and len(comment) > _LONGEST_WAV_COMMENT
+    with soundfile.SoundFile(data, "w", config.sample_rate, channels, "PCM_16", format=form) as file:
+        if not apart:
+            file.comment = comment
         file.write(pcm)
-    return data.getvalue()
+    return _with_comment(data.getvalue(), comment.encode()) if apart else data.getvalue()
+
+
+def _with_comment(wav: bytes, comment: bytes) -> bytes:
+    """A WAV file with a comment in a list after its samples."""
+    comment += b"\0" * (len(comment) % 2)
+    info = b"INFO" + b"ICMT" + len(comment).to_bytes(4, "little") + comment
+    wav += b"LIST" + len(info).to_bytes(4, "little") + info
+    return wav[:4] + (len(wav) - 8).to_bytes(4, "little") + wav[8:]
 
 
 @functools.lru_cache(maxsize=8)

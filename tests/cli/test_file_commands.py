@@ -121,6 +121,16 @@ def test_wrong_options_end_with_status_2(images, capsys, arguments, message):
     assert not Path("a.wav").exists()
 
 
+def test_what_would_clip_can_be_normalized():
+    arguments = ["sonify", "white.png", "a.wav", "--config", "matched", "--duration", "0.01"]
+    write_image("white.png", np.full((40, 60), 255, np.uint8))
+    with pytest.raises(SystemExit, match=r"clipped: `normalize='-1 dBFS'` attenuates it. Received: a peak of 1\."):
+        main(arguments)
+    main([*arguments, "--normalize", "-1 dBFS"])
+    audio, config = sonikeras.read_audio("a.wav")
+    assert np.abs(audio).max() > 1 and sonikeras.desonify(audio, config).mean() > 240
+
+
 @pytest.mark.parametrize(("level", "arguments"), [(-1, ["--normalize", "-1 dBFS"]), (-3.5, ["--normalize=-3.5dbfs"])])
 def test_normalize(images, level, arguments):
     main(["sonify", "a.png", "a.wav", "--config", "lossless", *arguments])

@@ -115,6 +115,8 @@ def test_a_config_is_taken_in_place_of_a_preset():
         ({"duration": 1e6}, r"The magnitudes of `duration=1e\+06`, which take about 1,314.3 GiB of memory"),
         ({"image": (20_000, 20_000)}, "The magnitudes.*, which take about .* GiB of memory, must keep to the limit"),
         ({"image": (200_000, 2)}, "few enough rows for a transform of at most 262,144 samples.*Received: 200000 rows"),
+        ({"duration": 1e300}, r"take more than 10\^12 GiB of memory, .*Received: more than 10\^30"),
+        ({"image": (10**30, 5)}, r"The longer side of `image` must keep to the limit `image_side`"),
         ({"image": (0, 5)}, "`height` must be an integer of at least 1. Received: height=0"),
         ({"image": 5}, r"`image` must be an array of shape \[height, width\].*Received: 5"),
         ({"image": np.zeros(5)}, r"`image` must be an array of shape"),
@@ -129,6 +131,9 @@ def test_bad_arguments(arguments, message):
         SonificationConfig.for_image(**({"image": (40, 60)} | arguments))
 
 
+AS_SYNTHESIS = dict.fromkeys(
+    ["analysis_transform", "analysis_fft_length", "analysis_frame_length", "analysis_frame_step"]
+)
 COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
 
 
@@ -139,7 +144,10 @@ COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
         ({"color": "rgb"}, "With `color`, `reference` must be 'absolute' and `picture_scale` 'amplitude'.*color='rgb'"),
         ({"color": "rgb", "analysis_frame_step": 256} | COLORS, "the analysis must have the transform and the step"),
         ({"color": "rgb", "frames": 2} | COLORS, "With `color='rgb'`, `frames` must be at least 3. Received: frames=2"),
-        ({"color": "ycbcr", "rows": 1} | COLORS, "With `color='ycbcr'` there must be at least 2 rows. Received: 1 row"),
+        (
+            {"color": "ycbcr", "rows": 1} | COLORS,
+            "`color='ycbcr'` there must be at least 2 rows.*: `rows=2` .*1 row",
+        ),
         ({"chroma_fraction": 1}, "`chroma_fraction` must be a number between 0 and 1. Received: chroma_fraction=1"),
         ({"frequency_scale": "bark"}, "Unknown `frequency_scale`. Allowed values: .*'mel'.*Received"),
         ({"frequency_scale": "log"}, "`min_freq` must be above 0. Received: min_freq=None"),
@@ -150,6 +158,7 @@ COLORS = {"reference": "absolute", "picture_scale": "amplitude"}
         ({"min_freq": 2000, "max_freq": 1000}, "`min_freq` must be below `max_freq`. Received: min_freq=2000"),
         ({"min_freq": 11_025}, "`min_freq` must be below `max_freq`"),
         ({"min_freq": 5, "max_freq": 9}, "must contain the center of at least one bin.*10.77 Hz apart. Received"),
+        ({"min_freq": 5, "max_freq": 9} | AS_SYNTHESIS, "at least one bin; those of `fft_length` are 21.53 Hz apart"),
         (
             {"min_freq": 25, "max_freq": 40, "fft_length": 2048, "frame_length": 2048, "analysis_fft_length": 512}
             | {"analysis_frame_length": 512, "analysis_frame_step": 128},

@@ -71,6 +71,8 @@ def test_rows_are_cells_around_their_frequencies():
         ({"frequencies": (440, 11_025)}, "below half the sample rate. Received: .*sample_rate=22050"),
         ({"frequencies": ()}, "`frequencies` must be .*, at least one. Received"),
         ({"frequencies": "notes"}, "`frequencies` must be increasing numbers"),
+        ({"frequencies": ("440", "880")}, "`frequencies` must be increasing numbers"),
+        ({"frequencies": (True, 880)}, "`frequencies` must be increasing numbers"),
         ({"min_freq": 0, "frequency_scale": "linear"}, "With `transform='oscillators'`, `min_freq` must be above 0"),
         ({"max_freq": 11_025}, "`max_freq` below half of `sample_rate`, .*Received: min_freq=500.0, max_freq=11025"),
         ({"max_freq": 300}, "`min_freq` must be below `max_freq`"),
@@ -90,6 +92,13 @@ def test_rows_are_cells_around_their_frequencies():
 def test_what_does_not_fit_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         SCAN.replace(**changes)
+
+
+def test_ten_thousand_frequencies():
+    config = SCAN.replace(frequencies=np.linspace(100, 10_000, 10_000))
+    assert config.image_shape == (10_000, 64)
+    with pytest.raises(ValueError, match="The matrix between rows and bins.*`config_cells`"):
+        config.replace(analysis_transform="stft")
 
 
 def test_other_transforms_are_not_analyzed_by_oscillators():

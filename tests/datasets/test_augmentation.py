@@ -205,6 +205,7 @@ def test_functions_and_layers():
         ({"augment": Augment(flip=True), "output": "audio"}, "must not change a picture.*output='audio'"),
         ({"augment": Augment(time_mask=0.1), "output": "spectrogram"}, "must not change a picture"),
         ({"augment": abs, "output": "audio"}, "must not change a picture"),
+        ({"augment": Augment(roll=0.1), "config": "photo"}, "`roll` .* must be 0 where .*Received: .*color='ycbcr'"),
     ],
 )
 def test_augment_that_is_not_allowed(arguments, message):

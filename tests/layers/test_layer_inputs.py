@@ -181,6 +181,19 @@ def test_whole_numbers_are_taken_as_they_are(case):
         np.testing.assert_array_equal(numpy(case.make()(whole.astype(dtype))), expected)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="other backends have no such variables")
+def test_a_tensorflow_variable_is_taken_as_its_value(case):
+    import tensorflow as tf
+
+    layer = case.make()
+    variable = tf.Variable(case.floats)
+    with tf.GradientTape() as tape:
+        value = layer(variable)
+    np.testing.assert_array_equal(numpy(value), numpy(layer(ops.convert_to_tensor(case.floats))))
+    if case.smooth:
+        assert np.abs(numpy(tape.gradient(value, variable))).max() > 0
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="other backends have no such tensors")
 def test_ragged_and_sparse_tensors_are_refused(case):
     import tensorflow as tf

@@ -17,7 +17,7 @@ def power(audio):
     return np.mean(np.square(audio, dtype=np.float64), axis=0)
 
 
-@pytest.mark.parametrize("preset", ["study", "matched", "lossless"])
+@pytest.mark.parametrize("preset", ["study", "matched", "lossless", "scan"])
 def test_the_middle_is_the_audio_of_the_image(photo, preset):
     audio = stereo_from_colors(photo, preset, seed=3)
     assert audio.dtype == np.float32 and audio.shape == (sonikeras.SonificationConfig.preset(preset).samples, 2)
@@ -26,7 +26,7 @@ def test_the_middle_is_the_audio_of_the_image(photo, preset):
     assert np.abs(audio[:, 0] - audio[:, 1]).max() > 1e-3
 
 
-@pytest.mark.parametrize("preset", ["matched", "lossless"])
+@pytest.mark.parametrize("preset", ["matched", "lossless", "scan"])
 def test_each_color_is_on_its_side(preset):
     left, right = power(stereo_from_colors(plain("red"), preset))
     assert left < 1e-8 * right
@@ -39,12 +39,13 @@ def test_each_color_is_on_its_side(preset):
     np.testing.assert_allclose(half[:, 1], 3 * half[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("preset", ["matched", "lossless"])
+@pytest.mark.parametrize("preset", ["matched", "lossless", "scan"])
 def test_colors_are_at_their_pixels(preset):
     """Red above blue: high frequencies are on the right, low ones on the left."""
     image = np.concatenate([plain("red"), plain("blue")])
     left, right = (sonikeras.desonify(channel, preset).astype(float) for channel in stereo_from_colors(image, preset).T)
-    upper, lower = slice(10, 240), slice(270, 500)
+    edge, half = len(left) // 50, len(left) // 2
+    upper, lower = slice(edge, half - edge), slice(half + edge, -edge)
     assert right[upper].mean() > 50 * left[upper].mean()
     assert left[lower].mean() > 50 * right[lower].mean()
 
@@ -77,5 +78,7 @@ def test_bad_input(photo):
     config = sonikeras.SonificationConfig.preset("lossless").replace(color="rgb")
     with pytest.raises(ValueError, match="needs a config with `color='gray'`.* Received: color='rgb'"):
         stereo_from_colors(photo, config)
+    with pytest.raises(ValueError, match="needs a config with `panning=False`.* Received: panning=True"):
+        stereo_from_colors(photo, sonikeras.SonificationConfig.preset("lossless").replace(panning=True))
     with pytest.raises(ValueError, match="image"):
         stereo_from_colors(photo.astype(float))

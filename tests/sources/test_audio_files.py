@@ -515,3 +515,19 @@ def test_config_is_bounded_in_python_too():
             with pytest.raises(ValueError, match=name) as error:
                 STUDY.replace(**{name: value})
             assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("extension", [".wav", ".flac"])
+@pytest.mark.parametrize("rows", [1500, 1501, 4000, 10_000])
+def test_a_config_of_any_length_is_carried(extension, rows):
+    """Of a long comment libsndfile writes nothing."""
+    import soundfile
+
+    frequencies = np.linspace(100, 10_000, rows)
+    config = sonikeras.SonificationConfig.preset("scan").replace(frequencies=frequencies, frames=4, panning=True)
+    audio = np.random.default_rng(0).uniform(-0.2, 0.2, (999, 2)).astype(np.float32)
+    sonikeras.write_audio(f"a{extension}", audio, config, normalize="-1 dBFS")
+    back, carried = sonikeras.read_audio(f"a{extension}")
+    assert carried == config and carried == sonikeras.SonificationConfig.load(f"a{extension}")
+    np.testing.assert_allclose(back, audio, atol=1e-5)
+    assert soundfile.info(f"a{extension}").frames == 999
