@@ -171,33 +171,34 @@ def test_a_place_of_the_image_is_the_same_place_of_the_picture():
 # Onto time and frequency
 
 
-@pytest.mark.parametrize("name", [name for name in sonikeras.presets() if name != "scan"])
-@pytest.mark.parametrize(("seconds", "hertz"), [(1.0, 3000.0), (2.1, 8000.0)])
-def test_a_beep_is_drawn_where_the_extent_says(name, seconds, hertz):
-    config = SonificationConfig.preset(name)
+def place_of_a_beep(config, seconds, hertz):
+    """Where a picture shows a beep, as fractions of its height and width."""
     time = np.arange(config.samples) / config.sample_rate
     beep = 0.5 * np.sin(2 * np.pi * hertz * time) * np.exp(-(((time - seconds) / 0.02) ** 2))
     picture = sonikeras.picture(beep.astype("float32"), config).astype(float).sum(axis=-1)
     picture[picture < 0.75 * picture.max()] = 0
     height, width = picture.shape
     row, column = (np.average(places, weights=picture) for places in np.mgrid[:height, :width] + 0.5)
+    return row / height, column / width
+
+
+@pytest.mark.parametrize("name", [name for name in sonikeras.presets() if name != "scan"])
+@pytest.mark.parametrize(("seconds", "hertz"), [(1.0, 3000.0), (2.1, 8000.0)])
+def test_a_beep_is_drawn_where_the_extent_says(name, seconds, hertz):
+    config = SonificationConfig.preset(name)
+    down, across = place_of_a_beep(config, seconds, hertz)
     start, end, low, high = extent(config)
-    assert start + column / width * (end - start) == pytest.approx(seconds, abs=0.006)
-    assert high - row / height * (high - low) == pytest.approx(hertz, abs=15)
+    assert start + across * (end - start) == pytest.approx(seconds, abs=0.006)
+    assert high - down * (high - low) == pytest.approx(hertz, abs=15)
 
 
 @pytest.mark.parametrize(("seconds", "hertz"), [(0.25, 1000.0), (0.75, 4000.0)])
 def test_a_beep_of_a_scan_is_drawn_where_the_extent_says(seconds, hertz):
     config = SonificationConfig.preset("scan")
-    time = np.arange(config.samples) / config.sample_rate
-    beep = 0.5 * np.sin(2 * np.pi * hertz * time) * np.exp(-(((time - seconds) / 0.02) ** 2))
-    picture = sonikeras.picture(beep.astype("float32"), config).astype(float).sum(axis=-1)
-    picture[picture < 0.75 * picture.max()] = 0
-    height, width = picture.shape
-    row, column = (np.average(places, weights=picture) for places in np.mgrid[:height, :width] + 0.5)
+    down, across = place_of_a_beep(config, seconds, hertz)
     start, end, low, high = extent(config)
-    assert start + column / width * (end - start) == pytest.approx(seconds, abs=0.006)
-    assert high * (low / high) ** (row / height) == pytest.approx(hertz, rel=0.02)
+    assert start + across * (end - start) == pytest.approx(seconds, abs=0.006)
+    assert high * (low / high) ** down == pytest.approx(hertz, rel=0.02)
 
 
 # Figure
